@@ -1,0 +1,25 @@
+/// The authors' head files (Head_Analysis_*.json; algorithm.md §2 "JSON").
+#pragma once
+
+#include <filesystem>
+#include <string>
+
+#include "engine/core/head_profile.h"
+
+namespace hc::config {
+
+/// Reads both spellings of the role names; counts the matrix and ignores the file's counts;
+/// keeps the order of stars. Throws Error(kInput) naming the file and the place: not JSON, a
+/// missing key, ragged matrices, an unknown class, class 0 (row 26), a star of a non-pivot, a
+/// member that is no satellite of that layer, a ratio that is no number.
+[[nodiscard]] HeadProfile read_head_file(const std::filesystem::path& path);
+[[nodiscard]] HeadProfile parse_head_file(const std::string& text, const std::string& name);
+
+/// The same format with the new names, plus our `meta` keys (stability, thresholds, model).
+[[nodiscard]] std::string head_file_json(const HeadProfile& profile, const std::string& model_name);
+void write_head_file(const std::filesystem::path& path, const HeadProfile& profile, const std::string& model_name);
+
+/// Head_Analysis_{model lower}_topk{}_th{}_sim{}_step{}.json
+[[nodiscard]] std::string head_file_name(const HeadProfile& profile, const std::string& model_name);
+
+}  // namespace hc::config

@@ -1,0 +1,47 @@
+/// How many tokens each head keeps, and the memory that follows (algorithm.md §3).
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "engine/core/head_profile.h"
+#include "engine/core/model_shape.h"
+#include "engine/policy/settings.h"
+
+namespace hc::policy {
+
+struct Budgets {
+    std::int64_t prompt = 0;               ///< P, tokens
+    std::int64_t base = 0;                 ///< mean compressed capacity; size of reference sets
+    std::vector<std::int64_t> capacity;    ///< [HeadProfile::index], prompt tokens kept
+    [[nodiscard]] std::int64_t total() const;  ///< tokens in all heads
+};
+
+/// Capacities of every head for a prompt of `prompt` tokens. Throws Error(kRefused) naming the
+/// smallest feasible ratio when settings.ratio is below it.
+[[nodiscard]] Budgets compute_budgets(const HeadProfile& profile, std::int64_t prompt,
+                                      const Settings& settings);
+
+/// Everything kept in every head: what FullKV does.
+[[nodiscard]] Budgets full_budgets(std::int32_t num_layers, std::int32_t num_kv_heads,
+                                   std::int64_t prompt);
+
+/// The smallest ratio that compute_budgets accepts, to 1e-6 upwards.
+[[nodiscard]] double minimum_ratio(const HeadProfile& profile, std::int64_t prompt,
+                                   const Settings& settings);
+
+/// Bytes that a sequence takes; §3 formulas. `generated` tokens are appended to every head.
+struct MemoryForecast {
+    std::int64_t pool_bytes = 0;         ///< resident pages of all heads
+    std::int64_t pool_token_bytes = 0;   ///< the kept prompt tokens alone
+    std::int64_t host_bytes = 0;         ///< the host tier
+    std::int64_t full_pool_bytes = 0;    ///< the same pool under FullKV
+    std::int64_t full_refresh_bytes = 0; ///< every satellite fetched once, whole
+};
+[[nodiscard]] MemoryForecast forecast_memory(const HeadProfile& profile, const Budgets& budgets,
+                                             const ModelShape& shape, std::int64_t generated,
+                                             std::int64_t batch, std::int64_t page_tokens,
+                                             std::int64_t element_bytes,
+                                             const Settings& settings);
+
+}  // namespace hc::policy

@@ -1,0 +1,51 @@
+/// Opens a trace and hands out its columns.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "engine/core/progress.h"
+#include "profiler/trace/columns.h"
+
+namespace hc::trace {
+
+class Trace {
+public:
+    /// Throws Error(kInput) with its own message for: no SQLite file, no hcprof trace, a newer
+    /// major version, corrupt; Error(kIo) when it cannot be opened. A file without clean_exit
+    /// opens; warning() then says so.
+    explicit Trace(const std::filesystem::path& path);
+    ~Trace();
+    Trace(Trace&&) noexcept;
+    Trace& operator=(Trace&&) noexcept;
+
+    [[nodiscard]] const std::filesystem::path& path() const;
+    /// One line, empty when all is well: "not closed cleanly, last heartbeat ...", lost records.
+    [[nodiscard]] std::string warning() const;
+    [[nodiscard]] std::optional<std::string> meta(const std::string& key) const;
+    [[nodiscard]] const std::vector<Run>& runs() const;
+    [[nodiscard]] const std::vector<Stream>& streams() const;
+    [[nodiscard]] std::vector<Value> values() const;
+    /// The run of that id. Throws Error(kRefused) when there is none, listing those there are.
+    [[nodiscard]] const Run& run(RunId id) const;
+
+    /// What to read of a run; the drift trace can be large.
+    struct Parts {
+        bool operations = true;
+        bool attention = true;
+    };
+    [[nodiscard]] RunData read(RunId id, const Parts& parts, Progress& progress) const;
+    [[nodiscard]] std::vector<RecallRecord> recall(RunId id) const;
+
+private:
+    struct Impl;
+    std::unique_ptr<Impl> impl_;
+};
+
+/// SQL of the whole schema with its comments, as compiled in; for docs and tests.
+[[nodiscard]] std::string_view schema_sql();
+
+}  // namespace hc::trace

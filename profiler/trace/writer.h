@@ -1,0 +1,85 @@
+/// Writes a trace while the program runs: rows go into a bounded queue, a background thread
+/// commits them a few times a second.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <span>
+#include <string>
+
+#include "engine/core/observer.h"
+#include "profiler/trace/columns.h"
+
+namespace hc::trace {
+
+struct WriterOptions {
+    std::string command_line;
+    std::size_t queue_bytes = std::size_t{64} << 20;  ///< bound of memory; full: callers wait
+    std::int64_t commit_interval_ms = 250;
+};
+
+/// Thread-safe. Rows keep the order of each calling thread.
+class Writer {
+public:
+    /// Creates the file; an existing one is replaced when the new one is complete enough to
+    /// open. Throws Error(kIo) naming the path when the folder cannot be written.
+    Writer(const std::filesystem::path& path, const WriterOptions& options);
+    /// Closes without clean_exit when finish() was not called.
+    ~Writer();
+    Writer(const Writer&) = delete;
+    Writer& operator=(const Writer&) = delete;
+
+    /// Adds a run; `run.id` is set and returned.
+    RunId begin_run(const Run& run, const Machine& machine);
+    void add_stream(const Stream& stream);
+    void add_value(const Value& value);
+    void add_meta(const std::string& key, const std::string& value);
+
+    void add_step(RunId run, const StepRecord& step, std::span<const OpRecord> ops,
+                  std::span<const EdgeRecord> edges);
+    void add_token(RunId run, const TokenRecord& token);
+    void add_heads(RunId run, std::span<const HeadRecord> heads);
+    void add_drift(RunId run, const DriftRecord& check);
+    void add_fetch(RunId run, const FetchRecord& fetch);
+    void add_rows(RunId run, const RowsRecord& rows);
+    void add_attention(RunId run, const AttentionRecord& row);
+    void add_memory(RunId run, const MemoryRecord& memory);
+    void add_recall(RunId run, std::span<const RecallRecord> rows);
+
+    /// Writes what is queued, builds indexes, marks clean_exit. Throws Error(kIo) when anything
+    /// could not be written (disk full): the file then holds what was committed before.
+    void finish();
+    /// Waits until everything queued so far is committed.
+    void flush();
+
+private:
+    struct Impl;
+    std::unique_ptr<Impl> impl_;
+};
+
+/// The engine's observer that writes one run. Borrows the writer. Times are stored relative to
+/// the writer's start.
+class RunRecorder final : public Observer {
+public:
+    RunRecorder(Writer& writer, RunId run) : writer_(writer), run_(run) {}
+    [[nodiscard]] RunId run() const { return run_; }
+
+    void on_step(const StepRecord& step, std::span<const OpRecord> ops,
+                 std::span<const EdgeRecord> edges) override {
+        writer_.add_step(run_, step, ops, edges);
+    }
+    void on_token(const TokenRecord& token) override { writer_.add_token(run_, token); }
+    void on_heads(std::span<const HeadRecord> heads) override { writer_.add_heads(run_, heads); }
+    void on_drift(const DriftRecord& check) override { writer_.add_drift(run_, check); }
+    void on_fetch(const FetchRecord& fetch) override { writer_.add_fetch(run_, fetch); }
+    void on_rows(const RowsRecord& rows) override { writer_.add_rows(run_, rows); }
+    void on_attention(const AttentionRecord& row) override { writer_.add_attention(run_, row); }
+    void on_memory(const MemoryRecord& memory) override { writer_.add_memory(run_, memory); }
+
+private:
+    Writer& writer_;
+    RunId run_;
+};
+
+}  // namespace hc::trace

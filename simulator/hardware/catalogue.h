@@ -1,0 +1,35 @@
+/// Machines as data: every number with unit, origin and source. Unknown stays unknown.
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "profiler/trace/columns.h"
+
+namespace hc::sim {
+
+enum class MachineKind : std::uint8_t { kCpu, kGpu };
+
+struct MachineSpec {
+    std::string id;    ///< what the user types: "epyc-9654-2c", "h100-sxm"
+    std::string name;
+    MachineKind kind = MachineKind::kGpu;
+    std::vector<trace::Value> values;  ///< names are listed in docs/catalogue.md
+
+    [[nodiscard]] const trace::Value* find(std::string_view value_name) const;
+    /// Throws Error(kRefused) naming machine and value when it is not known.
+    [[nodiscard]] double require(std::string_view value_name) const;
+};
+
+/// The catalogue compiled in from simulator/hardware/*.json, by id.
+[[nodiscard]] const std::vector<MachineSpec>& catalogue();
+/// A machine by id, or from a JSON file when `id_or_file` names one. Throws Error(kUsage)
+/// listing near ids, Error(kInput) for a broken file.
+[[nodiscard]] MachineSpec find_machine(const std::string& id_or_file);
+[[nodiscard]] MachineSpec read_machine(const std::filesystem::path& file);
+[[nodiscard]] std::string to_json(const MachineSpec& machine);
+
+}  // namespace hc::sim

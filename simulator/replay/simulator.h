@@ -1,0 +1,90 @@
+/// Answers "what if" from a recorded trace: replays its steps with the engine's policy code
+/// under other settings, another prompt length, another machine.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "engine/core/progress.h"
+#include "profiler/analysis/metrics.h"
+#include "profiler/trace/reader.h"
+#include "profiler/trace/writer.h"
+#include "simulator/hardware/catalogue.h"
+
+namespace hc::sim {
+
+/// How far an answer can be trusted (simulator.md §2).
+enum class Tag : std::uint8_t {
+    kMeasured,      ///< same machine, settings inside what was recorded
+    kTargetSwept,   ///< other machine, measured with `hardware measure`
+    kSpecOnly,      ///< other machine, from its data sheet
+    kExtrapolated,  ///< outside what was recorded (a longer prompt)
+};
+[[nodiscard]] std::string_view tag_name(Tag tag);
+
+/// What is changed; empty fields stay as recorded.
+struct Scenario {
+    std::string label;
+    std::optional<double> ratio;
+    std::optional<double> stable_threshold;
+    std::optional<std::int32_t> window;
+    std::optional<std::int32_t> commit_lag;
+    std::optional<bool> retrieval;
+    std::optional<std::int64_t> prompt_tokens;
+    std::optional<std::string> policy;     ///< "fullkv" or "heterocache"
+    std::optional<MachineSpec> machine;
+};
+
+struct Estimate {
+    double value = 0;
+    double low = 0;
+    double high = 0;
+};
+
+struct Prediction {
+    Scenario scenario;
+    Tag tag = Tag::kMeasured;
+    std::vector<std::string> notes;  ///< assumptions a reader must know
+    Estimate step_ns_median, step_ns_p95, step_ns_p99, step_ns_max, tokens_per_s;
+    std::optional<Estimate> hiding, overlap, interference;
+    Estimate exposed_ns, transfer_ns;
+    std::int64_t checks = 0, triggers = 0, fetches = 0, rows_fetched = 0, fetch_bytes = 0;
+    std::int64_t kv_pool_bytes = 0, host_tier_bytes = 0;
+    std::optional<analysis::RecallInterval> recall;
+    /// The simulated run as a trace would hold it: origin simulated, times from 0.
+    trace::RunData data;
+};
+
+/// Reads what it needs once; simulate() is const and may be called from several threads.
+class Simulator {
+public:
+    /// `source`: the recorded run to start from (a heterocache run; a fullkv run gives its
+    /// timings only). `attention`: a run with a drift trace. Throws Error(kRefused) saying what
+    /// the trace lacks.
+    Simulator(const trace::Trace& trace, trace::RunId source, trace::RunId attention, Progress& progress);
+    ~Simulator();
+    Simulator(Simulator&&) noexcept;
+
+    /// Throws Error(kRefused) when there are no data for the answer: a ratio that needs more
+    /// than the trace's k, a GPU from a CPU trace, a machine without the values it takes.
+    [[nodiscard]] Prediction simulate(const Scenario& scenario) const;
+
+    [[nodiscard]] const trace::RunData& source() const;
+    [[nodiscard]] const trace::RunData& attention() const;
+
+    /// The run that a person most likely means: the last recorded heterocache run, and the run
+    /// it is judged by.
+    [[nodiscard]] static std::pair<trace::RunId, trace::RunId> default_runs(const trace::Trace& trace);
+
+private:
+    struct Impl;
+    std::unique_ptr<Impl> impl_;
+};
+
+/// Adds a prediction's run to a trace file being written.
+trace::RunId write_prediction(trace::Writer& writer, const Prediction& prediction);
+
+}  // namespace hc::sim
