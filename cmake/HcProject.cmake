@@ -44,6 +44,7 @@ function(hc_library name folder)
   file(MAKE_DIRECTORY "${root}")
   file(CREATE_LINK "${PROJECT_SOURCE_DIR}/${folder}" "${root}/${folder}" SYMBOLIC)
   file(GLOB sources CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/${folder}/*.cpp")
+  list(FILTER sources EXCLUDE REGEX "/main\\.cpp$")  # a program's, not the library's
   if(sources)
     add_library(hc_${name} STATIC ${sources})
     target_include_directories(hc_${name} PUBLIC "${root}")
