@@ -19,28 +19,32 @@ namespace hc::model {
 /// architecture has none. Views point into the model's mapping.
 struct LayerWeights {
     std::vector<float> attn_norm;  ///< [hidden]
-    WeightView q, k, v, o;         ///< [num_qo_heads*head_dim, hidden], ..., [hidden, num_qo_heads*head_dim]
+    WeightView q, k, v,
+        o;  ///< [num_qo_heads*head_dim, hidden], ..., [hidden, num_qo_heads*head_dim]
     std::vector<float> q_bias, k_bias, v_bias;
-    std::vector<float> mlp_norm;   ///< [hidden]
-    WeightView gate, up, down;     ///< [mlp, hidden], [mlp, hidden], [hidden, mlp]
+    std::vector<float> mlp_norm;  ///< [hidden]
+    WeightView gate, up, down;    ///< [mlp, hidden], [mlp, hidden], [hidden, mlp]
 };
 
 struct Weights {
-    WeightView embedding;            ///< [vocab, hidden]
+    WeightView embedding;  ///< [vocab, hidden]
     std::vector<LayerWeights> layers;
-    std::vector<float> final_norm;   ///< [hidden]
-    WeightView lm_head;              ///< [vocab, hidden]; the embedding where tied
+    std::vector<float> final_norm;  ///< [hidden]
+    WeightView lm_head;             ///< [vocab, hidden]; the embedding where tied
     /// True when the rows of q and k are in the interleaved order that GGUF `llama` files use
     /// (RoPE rotates neighbours 2i, 2i+1); false: RoPE rotates halves (i, i + head_dim/2).
     bool rope_interleaved = false;
-    /// Per-frequency divisors from the file (Llama-3 scaling), [head_dim/2]; empty: none.
+    /// Per-frequency divisors [head_dim/2], whether the file lists them or states a scaling;
+    /// empty: none. Loaders put all scaling here and leave ModelShape::rope_scaling at none, so
+    /// that nobody applies it twice.
     std::vector<float> rope_factors;
 };
 
 struct Model {
-    std::string name;         ///< general.name, else the file's stem
+    std::string name;  ///< general.name, else the file's stem
     std::string path;
-    std::string hash;         ///< xxh3 of header and tensor directory plus file size, hex: names a model in traces
+    std::string
+        hash;  ///< xxh3 of header and tensor directory plus file size, hex: names a model in traces
     ModelShape shape;
     Weights weights;
     std::unique_ptr<Tokenizer> tokenizer;
@@ -56,6 +60,7 @@ struct Model {
 /// Where the model for everyday use lies: `explicit_path`, else $HCPROF_MODEL, else the default
 /// model in the cache folder ($XDG_CACHE_HOME or ~/.cache, then hcprof/). Throws
 /// Error(kUnavailable) that says how to get it.
-[[nodiscard]] std::filesystem::path find_model(const std::optional<std::filesystem::path>& explicit_path);
+[[nodiscard]] std::filesystem::path find_model(
+    const std::optional<std::filesystem::path>& explicit_path);
 
 }  // namespace hc::model

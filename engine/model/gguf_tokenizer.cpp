@@ -1,0 +1,122 @@
+// Metadata of a GGUF file -> TokenizerData.
+#include <fmt/format.h>
+#include <algorithm>
+#include <limits>
+
+#include "engine/model/gguf_model.h"
+
+namespace hc::model {
+namespace {
+
+struct PreTokenizerName {
+    std::string_view name;
+    PreTokenizer pre;
+};
+
+// Names as llama.cpp's converter writes them in tokenizer.ggml.pre.
+constexpr PreTokenizerName kPreTokenizers[] = {
+    {"smollm", PreTokenizer::kSmolLm}, {"llama-bpe", PreTokenizer::kLlama3},
+    {"llama3", PreTokenizer::kLlama3}, {"llama-v3", PreTokenizer::kLlama3},
+    {"qwen2", PreTokenizer::kQwen2},   {"deepseek-r1-qwen", PreTokenizer::kQwen2},
+};
+
+// Token types of the format; the others (unknown, unused, byte) are treated as normal text.
+constexpr std::int64_t kTypeControl = 3;
+constexpr std::int64_t kTypeUserDefined = 4;
+
+// Tokens that end a turn in the three families. Files name one or two of them by id, chat
+// models of these families may use the others too.
+constexpr std::string_view kTurnEnds[] = {"<|im_end|>", "<|endoftext|>", "<|eot_id|>",
+                                          "<|end_of_text|>", "<|eom_id|>"};
+
+PreTokenizer read_pre_tokenizer(const GgufFile& file) {
+    const std::string_view model = file.need_string("tokenizer.ggml.model");
+    if (model != "gpt2") {
+        file.fail(fmt::format("holds a tokenizer of kind '{}', expected gpt2 (byte-level BPE)",
+                              printable(model)));
+    }
+    const std::string_view name = file.need_string("tokenizer.ggml.pre");
+    for (const PreTokenizerName& known : kPreTokenizers) {
+        if (known.name == name) return known.pre;
+    }
+    file.fail(
+        fmt::format("holds a tokenizer with pre-tokenizer '{}', expected smollm, llama-bpe "
+                    "or qwen2",
+                    printable(name)));
+}
+
+TokenId read_token(const GgufFile& file, std::string_view name, std::size_t vocab) {
+    const std::string key = fmt::format("tokenizer.ggml.{}_token_id", name);
+    const auto id = file.find_int(key);
+    if (!id) return -1;
+    if (*id < 0 || static_cast<std::uint64_t>(*id) >= vocab) {
+        file.fail(
+            fmt::format("metadata '{}' is {}, the vocabulary has {} tokens", key, *id, vocab));
+    }
+    return static_cast<TokenId>(*id);
+}
+
+void read_vocabulary(const GgufFile& file, TokenizerData& data) {
+    const auto tokens = file.find_strings("tokenizer.ggml.tokens");
+    if (!tokens) file.fail("metadata 'tokenizer.ggml.tokens' is missing");
+    const auto merges = file.find_strings("tokenizer.ggml.merges");
+    if (!merges) file.fail("metadata 'tokenizer.ggml.merges' is missing");
+    data.tokens.assign(tokens->begin(), tokens->end());
+    data.merges.assign(merges->begin(), merges->end());
+    if (data.tokens.size() > static_cast<std::size_t>(std::numeric_limits<TokenId>::max())) {
+        file.fail(fmt::format("the tokenizer has {} tokens", data.tokens.size()));
+    }
+    const auto types = file.find_ints("tokenizer.ggml.token_type");
+    if (!types) return;
+    if (types->size() != data.tokens.size()) {
+        file.fail(fmt::format("tokenizer.ggml.token_type has {} entries, the vocabulary {}",
+                              types->size(), data.tokens.size()));
+    }
+    for (const std::int64_t type : *types) {
+        const TokenKind kind = type == kTypeControl       ? TokenKind::kControl
+                               : type == kTypeUserDefined ? TokenKind::kUserDefined
+                                                          : TokenKind::kNormal;
+        data.is_special.push_back(static_cast<std::uint8_t>(kind));
+    }
+}
+
+void read_turn_ends(const GgufFile& file, TokenizerData& data) {
+    const auto add = [&data](TokenId id) {
+        if (id < 0 || id == data.eos) return;
+        if (std::find(data.end_of_turn.begin(), data.end_of_turn.end(), id) ==
+            data.end_of_turn.end()) {
+            data.end_of_turn.push_back(id);
+        }
+    };
+    add(read_token(file, "eot", data.tokens.size()));
+    add(read_token(file, "eom", data.tokens.size()));
+    for (std::size_t id = 0; id < data.is_special.size(); ++id) {
+        if (data.kind(static_cast<TokenId>(id)) != TokenKind::kControl) continue;
+        if (std::find(std::begin(kTurnEnds), std::end(kTurnEnds), data.tokens[id]) !=
+            std::end(kTurnEnds)) {
+            add(static_cast<TokenId>(id));
+        }
+    }
+}
+
+}  // namespace
+
+TokenizerData read_tokenizer(const GgufFile& file) {
+    TokenizerData data;
+    data.pre = read_pre_tokenizer(file);
+    read_vocabulary(file, data);
+    const std::size_t vocab = data.tokens.size();
+    data.bos = read_token(file, "bos", vocab);
+    data.eos = read_token(file, "eos", vocab);
+    data.unknown = read_token(file, "unknown", vocab);
+    read_turn_ends(file, data);
+    // Llama 3's tokenizer takes whole words from the vocabulary and begins every prompt with
+    // its begin-of-text token; its files need not say so.
+    const bool llama3 = data.pre == PreTokenizer::kLlama3;
+    data.whole_words_first = llama3;
+    data.add_bos = file.find_bool("tokenizer.ggml.add_bos_token").value_or(llama3 && data.bos >= 0);
+    data.chat_template = file.find_string("tokenizer.chat_template").value_or("");
+    return data;
+}
+
+}  // namespace hc::model
