@@ -25,20 +25,20 @@ enum class ValueOrigin : std::uint8_t { kMeasured, kFitted, kCatalogue, kAssumed
 struct Run {
     RunId id = 0;
     Origin origin = Origin::kRecorded;
-    RunId source_run = -1;     ///< simulated: the run it was made from
-    RunId attention_run = -1;  ///< the run whose hc_attention rows it is judged by
-    std::string policy;        ///< "fullkv", "heterocache"
-    std::string mode;          ///< "fixed", "reference", "" for fullkv
+    RunId source_run = -1;        ///< simulated: the run it was made from
+    RunId attention_run = -1;     ///< the run whose hc_attention rows it is judged by
+    std::string policy;           ///< "fullkv", "heterocache"
+    std::string mode;             ///< "fixed", "reference", "" for fullkv
     std::string parameters_json;  ///< every setting of the run
     std::int32_t window = 0;
     std::int32_t commit_lag = 0;
     std::string model_name;
     std::string model_hash;
     std::string shape_json;
-    std::string weights = "file";      ///< "file", "random"
-    std::string prefill = "real";      ///< "real", "synthetic"
-    std::string drift = "attention";   ///< "attention", "trace", "synthetic"
-    std::string tokens = "sampled";    ///< "sampled", "forced"
+    std::string weights = "file";     ///< "file", "random"
+    std::string prefill = "real";     ///< "real", "synthetic"
+    std::string drift = "attention";  ///< "attention", "trace", "synthetic"
+    std::string tokens = "sampled";   ///< "sampled", "forced"
     std::string backend = "cpu";
     std::int64_t prompt_tokens = 0;
     std::int32_t batch = 1;

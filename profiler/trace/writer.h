@@ -14,12 +14,17 @@
 namespace hc::trace {
 
 struct WriterOptions {
-    std::string command_line;
+    std::string command_line = {};
     std::size_t queue_bytes = std::size_t{64} << 20;  ///< bound of memory; full: callers wait
     std::int64_t commit_interval_ms = 250;
 };
 
-/// Thread-safe. Rows keep the order of each calling thread.
+/// Thread-safe. Rows keep the order of each calling thread. Times of a recorded run are now_ns()
+/// of engine/core and are stored relative to the writer's start; those of a simulated run start
+/// at zero and are stored as they come.
+///
+/// When the file cannot be written any more, the reason is kept: every later add_*, flush() and
+/// finish() throws it as Error(kIo) naming the path.
 class Writer {
 public:
     /// Creates the file; an existing one is replaced when the new one is complete enough to
@@ -58,8 +63,7 @@ private:
     std::unique_ptr<Impl> impl_;
 };
 
-/// The engine's observer that writes one run. Borrows the writer. Times are stored relative to
-/// the writer's start.
+/// The engine's observer that writes one run. Borrows the writer.
 class RunRecorder final : public Observer {
 public:
     RunRecorder(Writer& writer, RunId run) : writer_(writer), run_(run) {}

@@ -1,0 +1,272 @@
+#include "profiler/trace/row_inserter.h"
+
+#include <fmt/format.h>
+#include <cstring>
+#include <iterator>
+#include <optional>
+#include <type_traits>
+
+#include "profiler/trace/names.h"
+#include "profiler/trace/position_codec.h"
+
+namespace hc::trace {
+namespace {
+
+using Number = std::optional<std::int64_t>;
+using Real = std::optional<double>;
+
+/// Ids and counts that are -1 for "none" are NULL in the file.
+Number none_if_negative(std::int64_t value) {
+    return value < 0 ? Number{} : Number{value};
+}
+
+Real none_if_negative(double value) {
+    return value < 0 ? Real{} : Real{value};
+}
+
+template <typename T>
+void bind_one(Statement& statement, int index, const T& value) {
+    if constexpr (std::is_same_v<T, Blob>) {
+        statement.bind_blob(index, value);
+    } else if constexpr (std::is_floating_point_v<T>) {
+        statement.bind(index, static_cast<double>(value));
+    } else if constexpr (std::is_integral_v<T>) {
+        statement.bind(index, static_cast<std::int64_t>(value));
+    } else {
+        statement.bind(index, std::string_view(value));
+    }
+}
+
+template <typename T>
+void bind_one(Statement& statement, int index, const std::optional<T>& value) {
+    if (value) {
+        bind_one(statement, index, *value);
+    } else {
+        statement.bind_null(index);
+    }
+}
+
+template <typename... Values>
+void insert(Statement& statement, const Values&... values) {
+    int index = 0;
+    (bind_one(statement, ++index, values), ...);
+    statement.run();
+}
+
+Statement prepare_insert(Database& database, std::string_view table, int columns,
+                         std::string_view verb = "INSERT") {
+    std::string sql = fmt::format("{} INTO {} VALUES (?", verb, table);
+    for (int i = 1; i < columns; ++i) sql += ",?";
+    return database.prepare(sql + ")");
+}
+
+std::string json_array(const std::vector<double>& values) {
+    std::string text = "[";
+    for (const double v : values) {
+        fmt::format_to(std::back_inserter(text), "{}{}", text.size() > 1 ? "," : "", v);
+    }
+    return text + "]";
+}
+
+}  // namespace
+
+RowInserter::RowInserter(Database& database, std::int64_t epoch_ns)
+    : epoch_ns_(epoch_ns),
+      run_(prepare_insert(database, "hc_run", 20)),
+      machine_(prepare_insert(database, "hc_machine", 6)),
+      stream_(prepare_insert(database, "hc_stream", 7, "INSERT OR REPLACE")),
+      string_(database.prepare("INSERT OR IGNORE INTO hc_string (value) VALUES (?)")),
+      value_(prepare_insert(database, "hc_value", 8)),
+      meta_(prepare_insert(database, "hc_meta", 2, "INSERT OR REPLACE")),
+      step_(prepare_insert(database, "hc_step", 6)),
+      op_(database.prepare("INSERT INTO hc_op_row (run, op_id, step, layer, kind, stream, "
+                           "start_ns, duration_ns, bytes_read, bytes_written, flops, rows) "
+                           "VALUES (?,?,?,?,?,?,?,?,?,?,?,?)")),
+      edge_(prepare_insert(database, "hc_edge", 4)),
+      token_(prepare_insert(database, "hc_token", 8)),
+      head_(prepare_insert(database, "hc_head", 8)),
+      drift_(prepare_insert(database, "hc_drift", 12)),
+      fetch_(prepare_insert(database, "hc_retrieval", 20)),
+      rows_(prepare_insert(database, "hc_rows", 10)),
+      attention_(prepare_insert(database, "hc_attention", 11)),
+      memory_(prepare_insert(database, "hc_memory", 7)),
+      recall_(prepare_insert(database, "hc_recall", 7)) {
+    Statement kind = database.prepare("INSERT OR IGNORE INTO hc_op_kind VALUES (?,?)");
+    for (std::size_t i = 0; i < static_cast<std::size_t>(OpKind::kCount); ++i) {
+        insert(kind, static_cast<std::int64_t>(i), op_kind_name(static_cast<OpKind>(i)));
+    }
+}
+
+void RowInserter::insert_chunk(const RecordChunk& chunk) {
+    std::span<const std::byte> bytes(chunk.data.get(), chunk.used);
+    while (!bytes.empty()) {
+        RecordHeader header;
+        HC_CHECK(bytes.size() >= sizeof(header));
+        std::memcpy(&header, bytes.data(), sizeof(header));
+        bytes = bytes.subspan(sizeof(header));
+        HC_CHECK(header.size <= bytes.size());
+        Unpacker record(bytes.first(header.size));
+        insert_record(header.type, record);
+        HC_CHECK(record.done());
+        bytes = bytes.subspan(header.size);
+    }
+}
+
+void RowInserter::insert_record(RecordType type, Unpacker& bytes) {
+    const auto unpack = [&bytes]<typename R>(R record) {
+        fields(bytes, record);
+        return record;
+    };
+    switch (type) {
+        case RecordType::kRun:
+            return insert_run(unpack(Run{}));
+        case RecordType::kMachine:
+            return insert_machine(unpack(Machine{}));
+        case RecordType::kStream:
+            return insert_stream(unpack(Stream{}));
+        case RecordType::kValue:
+            return insert_value(unpack(Value{}));
+        case RecordType::kMeta: {
+            const MetaEntry entry = unpack(MetaEntry{});
+            return set_meta(entry.key, entry.value);
+        }
+        default:
+            break;
+    }
+    const auto run = bytes.next<RunId>();
+    switch (type) {
+        case RecordType::kStep:
+            return insert_step(run, bytes);
+        case RecordType::kToken:
+            return insert_token(run, unpack(TokenRecord{}));
+        case RecordType::kDrift:
+            return insert_drift(run, unpack(DriftRecord{}));
+        case RecordType::kFetch:
+            return insert_fetch(run, unpack(FetchRecord{}));
+        case RecordType::kRows:
+            return insert_rows(run, unpack(RowsRecord{}));
+        case RecordType::kAttention:
+            return insert_attention(run, unpack(AttentionRecord{}));
+        case RecordType::kMemory:
+            return insert_memory(run, unpack(MemoryRecord{}));
+        case RecordType::kHeads: {
+            std::vector<HeadRecord> heads;
+            bytes(heads);
+            return insert_heads(run, heads);
+        }
+        case RecordType::kRecall: {
+            std::vector<RecallRecord> rows;
+            bytes(rows);
+            return insert_recall(run, rows);
+        }
+        default:
+            HC_CHECK(false);
+    }
+}
+
+std::int64_t RowInserter::epoch_of(RunId run) const {
+    const auto index = static_cast<std::size_t>(run);
+    HC_CHECK(run >= 0 && index < run_epochs_.size());
+    return run_epochs_[index];
+}
+
+void RowInserter::set_meta(std::string_view key, std::string_view value) {
+    insert(meta_, key, value);
+}
+
+void RowInserter::insert_run(const Run& r) {
+    run_epochs_.push_back(r.origin == Origin::kSimulated ? 0 : epoch_ns_);
+    HC_CHECK(r.id + 1 == static_cast<RunId>(run_epochs_.size()));
+    insert(run_, r.id, origin_name(r.origin), none_if_negative(std::int64_t{r.source_run}),
+           none_if_negative(std::int64_t{r.attention_run}), r.policy, r.mode, r.parameters_json,
+           r.window, r.commit_lag, r.model_name, r.model_hash, r.shape_json, r.weights, r.prefill,
+           r.drift, r.tokens, r.backend, r.prompt_tokens, r.batch, r.seed);
+}
+
+void RowInserter::insert_machine(const Machine& m) {
+    const std::int64_t device = m.compute_capability.empty() ? -1 : 0;
+    insert(machine_, m.run, device, m.name, m.compute_capability, m.num_sms, m.memory_bytes);
+}
+
+void RowInserter::insert_stream(const Stream& s) {
+    insert(stream_, s.key, s.pid, none_if_negative(std::int64_t{s.device}),
+           none_if_negative(std::int64_t{s.context}), none_if_negative(s.stream_id), s.name,
+           s.role);
+    insert(string_, s.name);
+}
+
+void RowInserter::insert_value(const Value& v) {
+    insert(value_, none_if_negative(std::int64_t{v.run}), v.machine, v.name, v.argument, v.number,
+           v.unit, value_origin_name(v.origin), v.source);
+}
+
+void RowInserter::insert_step(RunId run, Unpacker& bytes) {
+    const std::int64_t epoch = epoch_of(run);
+    const auto step = bytes.next<StepRecord>();
+    insert(step_, run, step.step, phase_name(step.phase), step.batch, step.start_ns - epoch,
+           step.end_ns - epoch);
+    for (auto left = bytes.next<std::uint64_t>(); left > 0; --left) {
+        insert_op(run, epoch, bytes.next<OpRecord>());
+    }
+    for (auto left = bytes.next<std::uint64_t>(); left > 0; --left) {
+        const auto edge = bytes.next<EdgeRecord>();
+        insert(edge_, run, edge.from_op, edge.to_op, edge_kind_name(edge.kind));
+    }
+}
+
+void RowInserter::insert_op(RunId run, std::int64_t epoch, const OpRecord& op) {
+    insert(op_, run, op.op_id, op.step, op.layer, static_cast<std::int64_t>(op.kind), op.stream,
+           op.start_ns - epoch, op.end_ns - op.start_ns, op.bytes_read, op.bytes_written, op.flops,
+           op.rows);
+}
+
+void RowInserter::insert_token(RunId run, const TokenRecord& t) {
+    insert(token_, run, t.step, t.sequence, t.token_id, t.context_length, t.kl_nats, t.top1_equal,
+           t.nll_nats);
+}
+
+void RowInserter::insert_heads(RunId run, const std::vector<HeadRecord>& heads) {
+    for (const HeadRecord& h : heads) {
+        insert(head_, run, h.layer, h.head, role_name(h.role), none_if_negative(h.stability),
+               none_if_negative(std::int64_t{h.pivot}), none_if_negative(h.ratio), h.capacity);
+    }
+}
+
+void RowInserter::insert_drift(RunId run, const DriftRecord& d) {
+    insert(drift_, run, d.check_id, d.op_id, d.step, d.layer, d.pivot, d.sequence, d.base,
+           json_array(d.overlaps), d.median, d.threshold, d.triggered);
+}
+
+void RowInserter::insert_fetch(RunId run, const FetchRecord& f) {
+    const std::int64_t epoch = epoch_of(run);
+    insert(fetch_, run, f.id, f.check_id, f.sequence, f.layer, fetch_way_name(f.way), f.rows_wanted,
+           f.rows_fetched, f.runs, f.bytes, f.queued_ns - epoch, f.start_ns - epoch,
+           f.end_ns - epoch, f.due_step, none_if_negative(f.committed_step), f.exposed_ns,
+           none_if_negative(f.fetch_op), none_if_negative(f.commit_op),
+           none_if_negative(f.first_use_op), f.superseded);
+}
+
+void RowInserter::insert_rows(RunId run, const RowsRecord& r) {
+    insert(rows_, run, none_if_negative(r.fetch_id), r.step, r.sequence, r.layer, r.head,
+           static_cast<std::int64_t>(r.fetched.size()), static_cast<std::int64_t>(r.evicted.size()),
+           encode_positions(r.fetched), encode_positions(r.evicted));
+}
+
+void RowInserter::insert_attention(RunId run, const AttentionRecord& a) {
+    insert(attention_, run, a.step, a.sequence, a.layer, a.head, attention_row_kind_name(a.kind),
+           static_cast<std::int64_t>(a.ranked.size()), encode_positions(a.ranked),
+           encode_values(a.values), a.mass_generated, a.mass_rest);
+}
+
+void RowInserter::insert_memory(RunId run, const MemoryRecord& m) {
+    insert(memory_, run, m.step, m.pool_used_bytes, m.pool_reserved_bytes, m.host_tier_bytes,
+           m.staging_bytes, m.process_peak_bytes);
+}
+
+void RowInserter::insert_recall(RunId run, const std::vector<RecallRecord>& rows) {
+    for (const RecallRecord& r : rows) {
+        insert(recall_, run, r.step, r.sequence, r.layer, r.head, r.low, r.high);
+    }
+}
+
+}  // namespace hc::trace

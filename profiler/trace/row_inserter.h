@@ -1,0 +1,52 @@
+/// Puts queued records into their tables, one prepared statement per table.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "engine/core/records.h"
+#include "profiler/trace/columns.h"
+#include "profiler/trace/record_archive.h"
+#include "profiler/trace/record_queue.h"
+#include "profiler/trace/sqlite_database.h"
+
+namespace hc::trace {
+
+/// Used by one thread. Throws SqliteFailure; transactions are the caller's.
+class RowInserter {
+public:
+    /// `database` holds the tables and outlives this. Times of recorded runs are stored less
+    /// `epoch_ns`; those of simulated runs are stored as they come.
+    RowInserter(Database& database, std::int64_t epoch_ns);
+
+    /// Inserts every record of the chunk.
+    void insert_chunk(const RecordChunk& chunk);
+    void set_meta(std::string_view key, std::string_view value);
+
+private:
+    void insert_record(RecordType type, Unpacker& bytes);
+    void insert_run(const Run& run);
+    void insert_machine(const Machine& machine);
+    void insert_stream(const Stream& stream);
+    void insert_value(const Value& value);
+    void insert_step(RunId run, Unpacker& bytes);
+    void insert_op(RunId run, std::int64_t epoch, const OpRecord& op);
+    void insert_token(RunId run, const TokenRecord& token);
+    void insert_heads(RunId run, const std::vector<HeadRecord>& heads);
+    void insert_drift(RunId run, const DriftRecord& check);
+    void insert_fetch(RunId run, const FetchRecord& fetch);
+    void insert_rows(RunId run, const RowsRecord& rows);
+    void insert_attention(RunId run, const AttentionRecord& row);
+    void insert_memory(RunId run, const MemoryRecord& memory);
+    void insert_recall(RunId run, const std::vector<RecallRecord>& rows);
+    [[nodiscard]] std::int64_t epoch_of(RunId run) const;
+
+    std::int64_t epoch_ns_;
+    std::vector<std::int64_t> run_epochs_;  // [run]
+    Statement run_, machine_, stream_, string_, value_, meta_, step_, op_, edge_, token_, head_,
+        drift_, fetch_, rows_, attention_, memory_, recall_;
+};
+
+}  // namespace hc::trace
