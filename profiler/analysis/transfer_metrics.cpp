@@ -1,0 +1,162 @@
+#include <algorithm>
+#include <unordered_map>
+
+#include "profiler/analysis/metrics.h"
+#include "profiler/analysis/step_index.h"
+
+namespace hc::analysis {
+namespace {
+
+using trace::RunData;
+
+/// Nanoseconds that each commit operation was blocked.
+std::unordered_map<std::int64_t, std::int64_t> blocked_by_op(const RunData& data) {
+    std::unordered_map<std::int64_t, std::int64_t> blocked;
+    for (const FetchRecord& fetch : data.fetches) {
+        if (fetch.commit_op >= 0 && fetch.exposed_ns > 0) {
+            blocked[fetch.commit_op] += fetch.exposed_ns;
+        }
+    }
+    return blocked;
+}
+
+/// Operations of the decode stream as intervals of real work.
+class ComputeIntervals {
+public:
+    explicit ComputeIntervals(const RunData& data)
+        : ops_(data.ops), blocked_(blocked_by_op(data)) {}
+
+    [[nodiscard]] bool is_compute(std::size_t op) const {
+        return !is_transfer(ops_.kind[op]) && ops_.stream[op] == kDecodeStream;
+    }
+    [[nodiscard]] Interval at(std::size_t op) const {
+        Interval interval{ops_.start_ns[op], ops_.end_ns[op]};
+        if (ops_.kind[op] != OpKind::kCommit) return interval;
+        // A commit waits first and copies then.
+        const auto blocked = blocked_.find(ops_.op_id[op]);
+        if (blocked != blocked_.end()) {
+            const std::int64_t length = interval.end_ns - interval.start_ns;
+            interval.start_ns +=
+                std::clamp<std::int64_t>(blocked->second, 0, std::max<std::int64_t>(length, 0));
+        }
+        return interval;
+    }
+
+private:
+    const trace::Ops& ops_;
+    std::unordered_map<std::int64_t, std::int64_t> blocked_;
+};
+
+std::vector<Interval> transfers_of(const RunData& data) {
+    std::vector<Interval> transfers;
+    for (std::size_t i = 0; i < data.ops.size(); ++i) {
+        if (is_transfer(data.ops.kind[i])) {
+            transfers.push_back({data.ops.start_ns[i], data.ops.end_ns[i]});
+        }
+    }
+    if (data.ops.size() == 0) {
+        for (const FetchRecord& f : data.fetches) transfers.push_back({f.start_ns, f.end_ns});
+    }
+    return unite(std::move(transfers));
+}
+
+/// The interval shares some time with one of the set.
+bool touches(std::span<const Interval> disjoint, const Interval& interval) {
+    if (interval.end_ns <= interval.start_ns) return false;
+    const auto next =
+        std::lower_bound(disjoint.begin(), disjoint.end(), interval.start_ns,
+                         [](const Interval& a, std::int64_t start) { return a.end_ns <= start; });
+    return next != disjoint.end() && next->start_ns < interval.end_ns;
+}
+
+/// Same kind and rows.
+struct OpClass {
+    OpKind kind{};
+    std::int64_t rows = 0;
+    [[nodiscard]] bool operator==(const OpClass&) const = default;
+};
+
+struct OpClassHash {
+    std::size_t operator()(const OpClass& c) const {
+        return std::hash<std::int64_t>()(c.rows * 64 + static_cast<std::int64_t>(c.kind));
+    }
+};
+
+struct ClassTimes {
+    std::int64_t count_beside = 0;
+    double beside_ns = 0;
+    std::vector<double> alone_ns;  // in steps without a transfer
+};
+
+/// Operations of decode steps, beside transfers and in steps without any.
+std::unordered_map<OpClass, ClassTimes, OpClassHash> collect_times(
+    const RunData& data, const ComputeIntervals& compute, std::span<const Interval> transfers) {
+    std::vector<char> step_is_quiet(data.steps.size());
+    for (std::size_t s = 0; s < data.steps.size(); ++s) {
+        step_is_quiet[s] = data.steps.phase[s] == Phase::kDecode &&
+                           !touches(transfers, {data.steps.start_ns[s], data.steps.end_ns[s]});
+    }
+    std::unordered_map<OpClass, ClassTimes, OpClassHash> classes;
+    StepIndex steps(data.steps);
+    const auto for_decode_ops = [&](auto&& each) {
+        for (std::size_t i = 0; i < data.ops.size(); ++i) {
+            if (!compute.is_compute(i)) continue;
+            const std::optional<std::size_t> step = steps.find(data.ops.step[i]);
+            if (step && data.steps.phase[*step] == Phase::kDecode) {
+                each(OpClass{data.ops.kind[i], data.ops.rows[i]}, compute.at(i),
+                     step_is_quiet[*step] != 0);
+            }
+        }
+    };
+    for_decode_ops([&](const OpClass& op_class, const Interval& interval, bool quiet) {
+        if (quiet || !touches(transfers, interval)) return;
+        ClassTimes& times = classes[op_class];
+        times.count_beside += 1;
+        times.beside_ns += static_cast<double>(interval.end_ns - interval.start_ns);
+    });
+    // Only classes that were seen beside a transfer need their time alone.
+    for_decode_ops([&](const OpClass& op_class, const Interval& interval, bool quiet) {
+        if (!quiet) return;
+        const auto found = classes.find(op_class);
+        if (found == classes.end()) return;
+        found->second.alone_ns.push_back(static_cast<double>(interval.end_ns - interval.start_ns));
+    });
+    return classes;
+}
+
+std::optional<double> interference_of(const RunData& data, const ComputeIntervals& compute,
+                                      std::span<const Interval> transfers) {
+    double beside = 0;
+    double alone = 0;
+    for (auto& [op_class, times] : collect_times(data, compute, transfers)) {
+        if (times.alone_ns.empty()) continue;  // never seen alone: nothing to compare with
+        beside += times.beside_ns;
+        alone += static_cast<double>(times.count_beside) * distribution(times.alone_ns).median;
+    }
+    if (alone <= 0) return std::nullopt;
+    return beside / alone - 1;
+}
+
+}  // namespace
+
+TransferMetrics transfer_metrics(const RunData& data) {
+    TransferMetrics metrics;
+    const std::vector<Interval> transfers = transfers_of(data);
+    metrics.transfer_ns = measure(transfers);
+    for (const FetchRecord& fetch : data.fetches) metrics.exposed_ns += fetch.exposed_ns;
+    if (metrics.transfer_ns == 0) return metrics;
+    const auto transfer = static_cast<double>(metrics.transfer_ns);
+    metrics.hiding = 1 - static_cast<double>(metrics.exposed_ns) / transfer;
+    if (data.ops.size() == 0) return metrics;
+    const ComputeIntervals compute(data);
+    std::vector<Interval> busy;
+    for (std::size_t i = 0; i < data.ops.size(); ++i) {
+        if (compute.is_compute(i)) busy.push_back(compute.at(i));
+    }
+    metrics.overlap =
+        static_cast<double>(measure_intersection(transfers, unite(std::move(busy)))) / transfer;
+    metrics.interference = interference_of(data, compute, transfers);
+    return metrics;
+}
+
+}  // namespace hc::analysis
