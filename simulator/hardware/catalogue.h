@@ -14,17 +14,23 @@ namespace hc::sim {
 enum class MachineKind : std::uint8_t { kCpu, kGpu };
 
 struct MachineSpec {
-    std::string id;    ///< what the user types: "epyc-9654-2c", "h100-sxm"
+    std::string id;  ///< what the user types: "epyc-9654-2c", "h100-sxm"
     std::string name;
     MachineKind kind = MachineKind::kGpu;
     std::vector<trace::Value> values;  ///< names are listed in docs/catalogue.md
 
+    /// The value of that name, of several the one with the best origin (measured, fitted,
+    /// catalogue, assumed); nullptr: not known.
     [[nodiscard]] const trace::Value* find(std::string_view value_name) const;
     /// Throws Error(kRefused) naming machine and value when it is not known.
     [[nodiscard]] double require(std::string_view value_name) const;
 };
 
-/// The catalogue compiled in from simulator/hardware/*.json, by id.
+/// A machine that names nothing but the link to the host tier: everything else stays the machine
+/// of the recording.
+[[nodiscard]] bool is_link(const MachineSpec& machine);
+
+/// The catalogue compiled in from simulator/hardware/machines/*.json, ordered by id.
 [[nodiscard]] const std::vector<MachineSpec>& catalogue();
 /// A machine by id, or from a JSON file when `id_or_file` names one. Throws Error(kUsage)
 /// listing near ids, Error(kInput) for a broken file.

@@ -43,6 +43,11 @@ struct Progress {
     std::int64_t remaining_ns = 0;     // work left, alone
 };
 
+struct Follower {
+    TaskId task = 0;
+    std::int64_t delay_ns = 0;
+};
+
 struct Server {
     bool busy = false;
     std::vector<TaskId> waiting;  // in the order in which they became ready
@@ -95,7 +100,7 @@ private:
         followers_.resize(edges.size());
         std::vector<std::size_t> at(begin_.begin(), begin_.end() - 1);
         for (const auto& edge : edges) {
-            followers_[at[static_cast<std::size_t>(edge.from)]++] = edge.to;
+            followers_[at[static_cast<std::size_t>(edge.from)]++] = {edge.to, edge.delay_ns};
         }
     }
 
@@ -216,9 +221,10 @@ private:
         if (spec.load == Load::kTransfer) change_transfers(-1, now_ns);
         const auto at = static_cast<std::size_t>(task);
         for (std::size_t i = begin_[at]; i < begin_[at + 1]; ++i) {
-            Progress& follower = progress(followers_[i]);
-            follower.dependencies_ns = now_ns;
-            if (--follower.missing == 0 && follower.issued) make_ready(followers_[i]);
+            Progress& follower = progress(followers_[i].task);
+            follower.dependencies_ns =
+                std::max(follower.dependencies_ns, now_ns + followers_[i].delay_ns);
+            if (--follower.missing == 0 && follower.issued) make_ready(followers_[i].task);
         }
         const TaskId next = engine_.next_on_stream_[at];
         if (next >= 0) issue(next, now_ns);
@@ -245,7 +251,7 @@ private:
     std::vector<TaskId> running_;  // [stream]
     std::vector<Server> servers_;
     std::vector<std::size_t> begin_;  // followers of task t: followers_[begin_[t] .. begin_[t+1])
-    std::vector<TaskId> followers_;
+    std::vector<Follower> followers_;
     std::vector<Event> heap_;
     std::int64_t sequence_ = 0;
     std::int64_t transfers_ = 0;
@@ -292,10 +298,11 @@ TaskId EventEngine::add_task(const Task& task) {
     return id;
 }
 
-void EventEngine::add_dependency(TaskId from, TaskId to) {
+void EventEngine::add_dependency(TaskId from, TaskId to, std::int64_t delay_ns) {
+    HC_CHECK(delay_ns >= 0);
     HC_CHECK(from >= 0 && static_cast<std::size_t>(from) < tasks_.size());
     HC_CHECK(to >= 0 && static_cast<std::size_t>(to) < tasks_.size());
-    dependencies_.push_back({from, to});
+    dependencies_.push_back({from, to, delay_ns});
 }
 
 std::vector<TaskTimes> EventEngine::run() const {

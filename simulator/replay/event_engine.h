@@ -59,9 +59,9 @@ public:
     void set_interference(double factor);
 
     TaskId add_task(const Task& task);
-    /// `to` starts only after `from` ended. `from` and `to` are tasks already added, in any
-    /// order; a cycle is our bug and aborts in run().
-    void add_dependency(TaskId from, TaskId to);
+    /// `to` is ready only `delay_ns` after `from` ended. `from` and `to` are tasks already added,
+    /// in any order; a cycle is our bug and aborts in run().
+    void add_dependency(TaskId from, TaskId to, std::int64_t delay_ns = 0);
 
     /// Runs everything from time 0; times by task id. Can be called again, with equal result.
     [[nodiscard]] std::vector<TaskTimes> run() const;
@@ -73,6 +73,7 @@ private:
     struct Dependency {
         TaskId from = 0;
         TaskId to = 0;
+        std::int64_t delay_ns = 0;
     };
 
     std::vector<Task> tasks_;

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "engine/core/progress.h"
+#include "engine/policy/settings.h"
 #include "profiler/analysis/metrics.h"
 #include "profiler/trace/reader.h"
 #include "profiler/trace/writer.h"
@@ -34,8 +35,9 @@ struct Scenario {
     std::optional<std::int32_t> commit_lag;
     std::optional<bool> retrieval;
     std::optional<std::int64_t> prompt_tokens;
-    std::optional<std::string> policy;     ///< "fullkv" or "heterocache"
+    std::optional<std::string> policy;  ///< "fullkv" or "heterocache"
     std::optional<MachineSpec> machine;
+    std::optional<policy::Mode> mode;  ///< "heterocache": the preset of its options
 };
 
 struct Estimate {
@@ -64,7 +66,13 @@ public:
     /// `source`: the recorded run to start from (a heterocache run; a fullkv run gives its
     /// timings only). `attention`: a run with a drift trace. Throws Error(kRefused) saying what
     /// the trace lacks.
-    Simulator(const trace::Trace& trace, trace::RunId source, trace::RunId attention, Progress& progress);
+    Simulator(const trace::Trace& trace, trace::RunId source, trace::RunId attention,
+              Progress& progress);
+    /// The same from memory. `others` are recorded runs of the same model: costs are fitted from
+    /// them too, where they match in precision and backend. `values` are those of the source's
+    /// machine (docs/catalogue.md); predictions for other machines compare with them.
+    Simulator(trace::RunData source, trace::RunData attention,
+              std::vector<trace::RunData> others = {}, std::vector<trace::Value> values = {});
     ~Simulator();
     Simulator(Simulator&&) noexcept;
 
@@ -77,14 +85,23 @@ public:
 
     /// The run that a person most likely means: the last recorded heterocache run, and the run
     /// it is judged by.
-    [[nodiscard]] static std::pair<trace::RunId, trace::RunId> default_runs(const trace::Trace& trace);
+    [[nodiscard]] static std::pair<trace::RunId, trace::RunId> default_runs(
+        const trace::Trace& trace);
 
 private:
     struct Impl;
     std::unique_ptr<Impl> impl_;
 };
 
-/// Adds a prediction's run to a trace file being written.
-trace::RunId write_prediction(trace::Writer& writer, const Prediction& prediction);
+/// Adds a prediction's run to a trace file being written, with its label, tag and notes as meta
+/// entries `simulated.<run>.*`. Where that file numbers the source and the attention run anew,
+/// their numbers in it.
+trace::RunId write_prediction(trace::Writer& writer, const Prediction& prediction,
+                              std::optional<trace::RunId> source_run = std::nullopt,
+                              std::optional<trace::RunId> attention_run = std::nullopt);
+
+/// Adds any run as it stands: a recorded one to lie beside its predictions. Throws
+/// Error(kInput) when an operation belongs to no step of the run.
+trace::RunId write_run(trace::Writer& writer, const trace::RunData& data);
 
 }  // namespace hc::sim

@@ -54,6 +54,21 @@ TEST(EventEngine, ADependencyThatEndedEarlierCostsNothing) {
     EXPECT_EQ(times[1].end_ns, 35);
 }
 
+TEST(EventEngine, ADelayCountsFromTheEndOfTheDependencyOnly) {
+    // Busy until 50, dependency at 10 + 20: the delay is over before the stream is free.
+    EventEngine engine;
+    const StreamId a = engine.add_stream();
+    const StreamId b = engine.add_stream();
+    const TaskId first = engine.add_task({.stream = a, .work_ns = 10});
+    const TaskId soon = engine.add_task({.stream = b, .work_ns = 50});
+    const TaskId next = engine.add_task({.stream = b, .work_ns = 5});
+    engine.add_dependency(first, soon, 20);
+    engine.add_dependency(first, next, 100);
+    const auto times = engine.run();
+    EXPECT_EQ(times[1].start_ns, 30);
+    EXPECT_EQ(times[2].start_ns, 110);
+}
+
 TEST(EventEngine, ALaunchThreadBoundsAFastStream) {
     // Launches take 10 each, kernels 3: the stream follows the host.
     EventEngine engine;

@@ -1,0 +1,38 @@
+/// A robust line through measured times: floor + slope * size.
+#pragma once
+
+#include <span>
+#include <vector>
+
+namespace hc::sim {
+
+struct Sample {
+    double size = 0;  ///< rows, bytes
+    double time_ns = 0;
+};
+
+/// How a line came about; a reader of a prediction must know the weaker ones.
+enum class FitKind : unsigned char {
+    kLine,          ///< sizes differ enough for floor and slope
+    kProportional,  ///< one size only, or a line that makes no sense: through the origin
+    kConstant,      ///< size is unknown (0) everywhere
+};
+
+struct LinearFit {
+    FitKind kind = FitKind::kLine;
+    double floor_ns = 0;
+    double slope_ns = 0;         ///< per unit of size
+    double residual_median = 0;  ///< median of |measured / fitted - 1|
+    double residual_p90 = 0;     ///< its 90th percentile
+    double size_min = 0;         ///< sizes seen; outside them a prediction extrapolates
+    double size_max = 0;
+    std::size_t samples = 0;
+
+    [[nodiscard]] double at(double size) const { return floor_ns + slope_ns * size; }
+};
+
+/// Theil-Sen over the medians of at most 48 groups of equal size: single slow operations do not
+/// move it. Floor and slope are never negative. `samples` must not be empty.
+[[nodiscard]] LinearFit fit_line(std::vector<Sample> samples);
+
+}  // namespace hc::sim

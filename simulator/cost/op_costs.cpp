@@ -1,0 +1,147 @@
+#include "simulator/cost/op_costs.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <unordered_map>
+
+#include "engine/core/error.h"
+#include "simulator/cost/transfers.h"
+
+namespace hc::sim {
+namespace {
+
+/// An operation counts as alone below this overlapped share, as disturbed above the other.
+constexpr double kAloneShare = 0.01;
+constexpr double kDisturbedShare = 0.5;
+constexpr std::size_t kLeastDisturbed = 20;
+/// A larger factor than this is noise of a few operations, not contention for bandwidth.
+constexpr double kLargestInterference = 3.0;
+
+using KindSamples = std::array<std::vector<Sample>, static_cast<std::size_t>(OpKind::kCount)>;
+
+double median_of(std::vector<double>& values) {
+    const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
+    std::nth_element(values.begin(), middle, values.end());
+    return *middle;
+}
+
+struct DecodeOp {
+    OpKind kind{};
+    std::int32_t layer = 0;
+    double size = 0;
+    double time_ns = 0;  // without waiting
+    double share = 0;    // of it beside a transfer
+};
+
+std::vector<DecodeOp> decode_ops(const trace::RunData& run) {
+    std::unordered_map<std::int64_t, bool> decode;
+    for (std::size_t i = 0; i < run.steps.size(); ++i) {
+        decode[run.steps.step[i]] = run.steps.phase[i] == Phase::kDecode;
+    }
+    const std::vector<std::int64_t> blocked = blocked_ns(run);
+    const TransferTimes transfers(run);
+    std::vector<DecodeOp> ops;
+    for (std::size_t i = 0; i < run.ops.size(); ++i) {
+        const OpKind kind = run.ops.kind[i];
+        if (kind >= OpKind::kCount) continue;
+        const auto step = decode.find(run.ops.step[i]);
+        if (!is_transfer(kind) && (step == decode.end() || !step->second)) continue;
+        const std::int64_t start = run.ops.start_ns[i] + blocked[i];
+        const std::int64_t end = run.ops.end_ns[i];
+        if (end <= start) continue;
+        const auto time = static_cast<double>(end - start);
+        const bool own = is_transfer(kind);
+        ops.push_back({kind, run.ops.layer[i],
+                       depends_on_rows(kind) ? static_cast<double>(run.ops.rows[i]) : 0.0, time,
+                       own ? 0.0 : static_cast<double>(transfers.beside(start, end)) / time});
+    }
+    return ops;
+}
+
+/// Appends (time / alone - 1) / share of every disturbed operation.
+void add_interference(const std::vector<DecodeOp>& ops, std::vector<double>& factors) {
+    std::map<std::pair<OpKind, std::int32_t>, std::vector<double>> alone;
+    for (const DecodeOp& op : ops) {
+        if (op.share < kAloneShare) alone[{op.kind, op.layer}].push_back(op.time_ns);
+    }
+    std::map<std::pair<OpKind, std::int32_t>, double> medians;
+    for (auto& [key, times] : alone) medians[key] = median_of(times);
+    for (const DecodeOp& op : ops) {
+        if (op.share < kDisturbedShare || op.kind == OpKind::kCommit) continue;
+        const auto found = medians.find({op.kind, op.layer});
+        if (found != medians.end()) factors.push_back((op.time_ns / found->second - 1) / op.share);
+    }
+}
+
+}  // namespace
+
+std::vector<std::int64_t> blocked_ns(const trace::RunData& run) {
+    std::unordered_map<std::int64_t, std::int64_t> by_op;
+    for (const FetchRecord& fetch : run.fetches) {
+        if (fetch.commit_op >= 0 && fetch.exposed_ns > 0)
+            by_op[fetch.commit_op] += fetch.exposed_ns;
+    }
+    std::vector<std::int64_t> blocked(run.ops.size(), 0);
+    if (by_op.empty()) return blocked;
+    for (std::size_t i = 0; i < run.ops.size(); ++i) {
+        const auto found = by_op.find(run.ops.op_id[i]);
+        if (found == by_op.end() || run.ops.kind[i] != OpKind::kCommit) continue;
+        blocked[i] = std::min(found->second,
+                              std::max<std::int64_t>(0, run.ops.end_ns[i] - run.ops.start_ns[i]));
+    }
+    return blocked;
+}
+
+OpCosts::OpCosts(std::span<const trace::RunData* const> runs) {
+    KindSamples alone;
+    KindSamples all;
+    std::vector<double> factors;
+    for (const trace::RunData* run : runs) {
+        const std::vector<DecodeOp> ops = decode_ops(*run);
+        add_interference(ops, factors);
+        for (const DecodeOp& op : ops) {
+            const auto kind = static_cast<std::size_t>(op.kind);
+            all[kind].push_back({op.size, op.time_ns});
+            if (op.share < kAloneShare) alone[kind].push_back({op.size, op.time_ns});
+        }
+    }
+    for (std::size_t kind = 0; kind < fits_.size(); ++kind) {
+        if (all[kind].empty()) continue;
+        // Disturbed ones only where there is little else.
+        const bool enough = alone[kind].size() * 4 >= all[kind].size();
+        fits_[kind] = fit_line(std::move(enough ? alone[kind] : all[kind]));
+    }
+    if (factors.size() >= kLeastDisturbed) {
+        interference_ = std::clamp(median_of(factors), 0.0, kLargestInterference);
+    }
+}
+
+const LinearFit* OpCosts::find(OpKind kind) const {
+    const auto& fit = fits_[static_cast<std::size_t>(kind)];
+    return fit ? &*fit : nullptr;
+}
+
+const LinearFit& OpCosts::require(OpKind kind) const {
+    const LinearFit* fit = find(kind);
+    if (fit == nullptr) {
+        throw_refused(
+            fmt::format("no recorded '{}' operation to take its cost from: record a "
+                        "heterocache run whose checks trigger in the same trace",
+                        op_kind_name(kind)));
+    }
+    return *fit;
+}
+
+std::int64_t OpCosts::rescale(OpKind kind, std::int64_t recorded_ns, double old_size,
+                              double new_size) const {
+    if (old_size == new_size || recorded_ns <= 0) return recorded_ns;
+    const LinearFit& fit = require(kind);
+    const double old_ns = fit.at(old_size);
+    if (!(old_ns > 0)) return recorded_ns;
+    return std::llround(static_cast<double>(recorded_ns) * fit.at(new_size) / old_ns);
+}
+
+}  // namespace hc::sim

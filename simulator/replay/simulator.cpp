@@ -1,0 +1,203 @@
+#include "simulator/replay/simulator.h"
+
+#include <fmt/format.h>
+
+#include "engine/core/error.h"
+#include "simulator/replay/simulator_impl.h"
+
+namespace hc::sim {
+namespace {
+
+std::string describe(const trace::RunData& data) {
+    return fmt::format("run {}", data.run.id);
+}
+
+/// Runs whose times say something about the source's: no capture, no oracle, same precision.
+bool fits_costs(const trace::RunData& other, const SourceRun& parts, const trace::RunData& source,
+                const config::RunParameters& source_parameters) {
+    return other.run.origin == trace::Origin::kRecorded &&
+           other.run.backend == source.run.backend &&
+           other.run.model_hash == source.run.model_hash &&
+           parts.parameters.precision == source_parameters.precision &&
+           parts.parameters.threads == source_parameters.threads && !parts.parameters.drift_keep &&
+           !parts.parameters.oracle;
+}
+
+}  // namespace
+
+// ---- construction ----
+
+void Simulator::Impl::prepare_costs(const std::vector<trace::RunData>& others) {
+    parts = take_apart(source, 0);
+    std::vector<const trace::RunData*> fitted = {&source};
+    const trace::RunData* with_checks = nullptr;
+    for (const trace::RunData& other : others) {
+        const SourceRun taken = take_apart(other, 0);
+        if (!fits_costs(other, taken, source, parts.parameters)) continue;
+        fitted.push_back(&other);
+        if (!taken.checks.empty()) with_checks = &other;
+    }
+    costs.emplace(fitted);
+    // Again, with the slowdown beside transfers taken out.
+    if (costs->interference() > 0) parts = take_apart(source, costs->interference());
+    if (with_checks != nullptr) donor = take_apart(*with_checks, costs->interference());
+}
+
+void Simulator::Impl::prepare_policy() {
+    const trace::RunData& judge = judged_by();
+    const config::RunParameters captured = config::run_parameters_from_json(
+        judge.run.parameters_json, describe(judge) + " parameters");
+    profile = parts.heterocache ? parts.parameters.profile : captured.profile;
+    if (!profile) profile = parts.parameters.profile;
+    base_settings = parts.heterocache ? parts.parameters.settings : captured.settings;
+    if (profile && (profile->num_layers != parts.shape.num_layers ||
+                    profile->num_kv_heads != parts.shape.num_kv_heads)) {
+        throw_input(fmt::format("{}: a head profile of {} x {} heads for a model of {} x {}",
+                                describe(source), profile->num_layers, profile->num_kv_heads,
+                                parts.shape.num_layers, parts.shape.num_kv_heads));
+    }
+    if (judge.run.prompt_tokens != source.run.prompt_tokens) {
+        throw_refused(fmt::format("{} has a prompt of {} tokens and its drift trace, {}, one of {}",
+                                  describe(source), source.run.prompt_tokens, describe(judge),
+                                  judge.run.prompt_tokens));
+    }
+    try {
+        scores.emplace(judge, static_cast<std::int32_t>(parts.shape.num_layers),
+                       static_cast<std::int32_t>(parts.shape.num_kv_heads));
+    } catch (const Error& error) {
+        // FullKV can be simulated without; everything else repeats this line.
+        if (error.code() != ExitCode::kRefused) throw;
+        no_scores = error.what();
+    }
+    recorded_budgets =
+        parts.heterocache
+            ? policy::compute_budgets(*profile, parts.prompt, parts.parameters.settings)
+            : policy::full_budgets(static_cast<std::int32_t>(parts.shape.num_layers),
+                                   static_cast<std::int32_t>(parts.shape.num_kv_heads),
+                                   parts.prompt);
+}
+
+void Simulator::Impl::prepare(std::vector<trace::RunData> others) {
+    if (source.run.origin != trace::Origin::kRecorded) {
+        throw_refused(describe(source) + " is itself simulated: start from a recorded run");
+    }
+    prepare_costs(others);
+    prepare_policy();
+}
+
+Simulator::Simulator(const trace::Trace& trace, trace::RunId source, trace::RunId attention,
+                     Progress& progress)
+    : impl_(std::make_unique<Impl>()) {
+    const trace::Run& run = trace.run(source);
+    impl_->attention_is_source = source == attention;
+    impl_->source =
+        trace.read(source, {.operations = true, .attention = source == attention}, progress);
+    if (source != attention) {
+        impl_->attention =
+            trace.read(attention, {.operations = false, .attention = true}, progress);
+    }
+    std::vector<trace::RunData> others;
+    for (const trace::Run& other : trace.runs()) {
+        if (other.id == source || other.origin != trace::Origin::kRecorded ||
+            other.model_hash != run.model_hash) {
+            continue;
+        }
+        others.push_back(trace.read(other.id, {.operations = true, .attention = false}, progress));
+    }
+    for (trace::Value& value : trace.values()) {
+        const bool ours = value.run == source || value.machine == impl_->source.machine.name;
+        if (ours) impl_->values.push_back(std::move(value));
+    }
+    impl_->prepare(std::move(others));
+}
+
+Simulator::Simulator(trace::RunData source, trace::RunData attention,
+                     std::vector<trace::RunData> others, std::vector<trace::Value> values)
+    : impl_(std::make_unique<Impl>()) {
+    impl_->source = std::move(source);
+    impl_->attention = std::move(attention);
+    impl_->values = std::move(values);
+    impl_->prepare(std::move(others));
+}
+
+Simulator::~Simulator() = default;
+Simulator::Simulator(Simulator&&) noexcept = default;
+
+const trace::RunData& Simulator::source() const {
+    return impl_->source;
+}
+const trace::RunData& Simulator::attention() const {
+    return impl_->judged_by();
+}
+
+Prediction Simulator::simulate(const Scenario& scenario) const {
+    const Impl& impl = *impl_;
+    Prediction out;
+    out.scenario = scenario;
+    std::optional<MachineModel> machine;
+    if (scenario.machine) {
+        machine.emplace(*scenario.machine, impl.values, impl.source.run.backend);
+    }
+    const Plan plan = impl.plan(scenario);
+    const std::size_t steps = impl.replayable_steps(plan, out);
+    std::shared_ptr<const Decisions> decisions;
+    if (plan.heterocache) {
+        decisions = impl.decide(plan, impl.parts.steps[steps - 1].step);
+        if (!impl.attention_is_source && impl.source.run.policy == "heterocache") {
+            out.notes.push_back(
+                "decisions come from full attention's scores: the run's own would "
+                "differ where its retrieval changed its hidden states");
+        }
+    }
+    Timeline timeline = build_timeline(
+        impl.timeline_input(plan, decisions.get(), machine ? &*machine : nullptr, steps));
+    impl.fill_run(scenario, plan, out);
+    out.data.steps = std::move(timeline.steps);
+    out.data.ops = std::move(timeline.ops);
+    out.data.edges = std::move(timeline.edges);
+    out.notes.insert(out.notes.end(), timeline.notes.begin(), timeline.notes.end());
+    if (decisions) impl.fill_decisions(plan, *decisions, timeline, out);
+    impl.fill_memory(plan, out);
+    impl.fill_tokens(plan, out);
+    const Doubt doubt =
+        impl.doubt_of(plan, machine ? &*machine : nullptr, timeline.uncertainty, out);
+    impl.fill_estimates(doubt, out);
+    impl.fill_recall(plan, out);
+    return out;
+}
+
+std::pair<trace::RunId, trace::RunId> Simulator::default_runs(const trace::Trace& trace) {
+    const trace::Run* source = nullptr;
+    const trace::Run* with_drift = nullptr;
+    for (const trace::Run& run : trace.runs()) {
+        if (run.origin != trace::Origin::kRecorded) continue;
+        const config::RunParameters parameters = config::run_parameters_from_json(
+            run.parameters_json, fmt::format("run {} parameters", run.id));
+        if (parameters.drift_keep) with_drift = &run;
+        if (parameters.oracle) continue;
+        const bool better =
+            source == nullptr || run.policy == "heterocache" || source->policy != "heterocache";
+        if (better && !(parameters.drift_keep && source != nullptr)) source = &run;
+    }
+    if (source == nullptr) {
+        throw_refused(trace.path().string() + ": no recorded run to simulate from");
+    }
+    if (source->attention_run >= 0) return {source->id, source->attention_run};
+    return {source->id, with_drift != nullptr ? with_drift->id : source->id};
+}
+
+std::string_view tag_name(Tag tag) {
+    switch (tag) {
+        case Tag::kMeasured:
+            return "measured";
+        case Tag::kTargetSwept:
+            return "target-swept";
+        case Tag::kSpecOnly:
+            return "spec-only";
+        case Tag::kExtrapolated:
+            return "extrapolated";
+    }
+    return "unknown";
+}
+
+}  // namespace hc::sim

@@ -1,0 +1,223 @@
+/// From a timeline to a prediction: the run as a trace would hold it, and figures with intervals.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "simulator/replay/simulator_impl.h"
+
+namespace hc::sim {
+namespace {
+
+/// Assumed, not measured: how far a data sheet (or a machine measured elsewhere) can mislead.
+/// Published errors without target data are 8 to 13 % on average with far larger single ones
+/// (simulator.md §2); ours has no fitted transfer at all.
+constexpr double kSpecOnlyDoubt = 0.30;
+constexpr double kTargetSweptDoubt = 0.15;
+/// Assumed per doubling of the prompt.
+constexpr double kExtrapolationDoubt = 0.10;
+
+std::int64_t pool_bytes(const policy::Budgets& budgets, std::int64_t generated,
+                        std::int64_t page_size, std::int64_t row_bytes, std::int64_t batch) {
+    std::int64_t pages = 0;
+    for (const std::int64_t capacity : budgets.capacity) {
+        pages += (capacity + generated + page_size - 1) / page_size;
+    }
+    return pages * page_size * row_bytes * batch;
+}
+
+}  // namespace
+
+void Simulator::Impl::fill_run(const Scenario& scenario, const Plan& plan, Prediction& out) const {
+    trace::RunData& data = out.data;
+    data.run = source.run;
+    data.run.id = -1;
+    data.run.origin = trace::Origin::kSimulated;
+    data.run.source_run = source.run.id;
+    data.run.attention_run = plan.extrapolated ? -1 : judged_by().run.id;
+    data.run.policy = plan.heterocache ? "heterocache" : "fullkv";
+    data.run.prompt_tokens = plan.prompt;
+    data.run.drift = plan.heterocache ? "trace" : source.run.drift;
+    config::RunParameters parameters = parts.parameters;
+    parameters.drift_keep.reset();
+    parameters.drift_every.reset();
+    if (plan.heterocache) {
+        parameters.settings = plan.settings;
+        parameters.profile = *plan.profile;
+        data.run.mode = policy::mode_name(plan.settings.mode);
+        data.run.window = plan.settings.window;
+        data.run.commit_lag = plan.settings.commit_lag;
+    } else {
+        parameters.profile.reset();
+        data.run.mode.clear();
+        data.run.window = 0;
+        data.run.commit_lag = 0;
+    }
+    data.run.parameters_json = config::to_json(parameters);
+    data.machine = source.machine;
+    data.machine.run = -1;
+    if (scenario.machine) data.machine.name = scenario.machine->name;
+
+    const auto heads = static_cast<std::size_t>(parts.shape.num_kv_heads);
+    for (std::size_t i = 0; i < plan.budgets.capacity.size(); ++i) {
+        HeadRecord head;
+        head.layer = static_cast<std::int32_t>(i / heads);
+        head.head = static_cast<std::int32_t>(i % heads);
+        head.capacity = plan.budgets.capacity[i];
+        head.role = HeadRole::kVolatile;
+        if (plan.heterocache) {
+            head.role = plan.profile->roles[i];
+            head.ratio = plan.profile->ratios[i];
+            if (i < plan.profile->stability.size()) head.stability = plan.profile->stability[i];
+            for (const Star& star : plan.profile->stars[i / heads]) {
+                const bool member = std::find(star.members.begin(), star.members.end(),
+                                              head.head) != star.members.end();
+                if (member) head.pivot = star.pivot;
+            }
+        }
+        data.heads.push_back(head);
+    }
+}
+
+void Simulator::Impl::fill_decisions(const Plan& plan, const Decisions& made, Timeline& timeline,
+                                     Prediction& out) const {
+    out.data.drift = made.checks;
+    for (std::size_t i = 0; i < out.data.drift.size(); ++i) {
+        DriftRecord& check = out.data.drift[i];
+        check.op_id = timeline.check_ops[i];
+        check.base = plan.budgets.base;
+        out.triggers += check.triggered ? 1 : 0;
+    }
+    out.checks = static_cast<std::int64_t>(out.data.drift.size());
+    out.data.fetches = std::move(timeline.fetches);
+    out.fetches = static_cast<std::int64_t>(out.data.fetches.size());
+    for (const FetchRecord& fetch : out.data.fetches) {
+        out.rows_fetched += fetch.rows_fetched;
+        out.fetch_bytes += fetch.bytes;
+    }
+    // With another prompt it is known how many rows move, not which.
+    if (!plan.extrapolated) out.data.rows = made.rows;
+}
+
+void Simulator::Impl::fill_memory(const Plan& plan, Prediction& out) const {
+    const std::int64_t page = std::max<std::int64_t>(1, parts.parameters.page_size);
+    std::int64_t host_rows = 0;
+    if (plan.heterocache) {
+        host_rows =
+            policy::forecast_memory(*plan.profile, plan.budgets, parts.shape,
+                                    static_cast<std::int64_t>(out.data.steps.size()), batch(), page,
+                                    parts.parameters.element_bytes, plan.settings)
+                .host_bytes;
+    }
+    std::int64_t staging = 0;
+    for (const FetchRecord& fetch : out.data.fetches) staging = std::max(staging, fetch.bytes);
+    for (std::size_t i = 0; i < out.data.steps.size(); ++i) {
+        MemoryRecord memory;
+        memory.step = out.data.steps.step[i];
+        memory.pool_used_bytes =
+            pool_bytes(plan.budgets, static_cast<std::int64_t>(i) + 1, page, row_bytes(), batch());
+        memory.pool_reserved_bytes = memory.pool_used_bytes;
+        memory.host_tier_bytes = host_rows;
+        memory.staging_bytes = staging;
+        out.data.memory.push_back(memory);
+    }
+    out.kv_pool_bytes = out.data.memory.back().pool_used_bytes;
+    out.host_tier_bytes = host_rows;
+}
+
+void Simulator::Impl::fill_tokens(const Plan& plan, Prediction& out) const {
+    const std::int64_t last = out.data.steps.step.back();
+    for (const TokenRecord& recorded : source.tokens) {
+        if (recorded.step > last) continue;
+        TokenRecord token;  // without quality: only the engine can measure it
+        token.step = recorded.step;
+        token.sequence = recorded.sequence;
+        token.token_id = recorded.token_id;
+        token.context_length = recorded.context_length + plan.prompt - parts.prompt;
+        out.data.tokens.push_back(token);
+    }
+}
+
+void Simulator::Impl::fill_estimates(const Doubt& doubt, Prediction& out) const {
+    std::vector<double> steps;
+    double tokens = 0;
+    for (std::size_t i = 0; i < out.data.steps.size(); ++i) {
+        steps.push_back(static_cast<double>(out.data.steps.end_ns[i] - out.data.steps.start_ns[i]));
+        tokens += out.data.steps.batch[i];
+    }
+    const Estimate mean = estimate_mean(steps, doubt);
+    const double per_step = tokens / static_cast<double>(steps.size()) * 1e9;
+    if (mean.low > 0) {
+        out.tokens_per_s = {per_step / mean.value, per_step / mean.high, per_step / mean.low};
+    }
+    std::sort(steps.begin(), steps.end());
+    out.step_ns_median = estimate_quantile(steps, 0.5, doubt);
+    out.step_ns_p95 = estimate_quantile(steps, 0.95, doubt);
+    out.step_ns_p99 = estimate_quantile(steps, 0.99, doubt);
+    out.step_ns_max = estimate_exact(steps.back(), doubt);
+    if (steps.size() < 299) {
+        out.notes.push_back(
+            fmt::format("{} steps: the intervals of p99 (299 steps are needed{}) end "
+                        "at the largest step",
+                        steps.size(), steps.size() < 59 ? ", 59 for p95" : ""));
+    }
+    const analysis::RunMetrics metrics = analysis::run_metrics(out.data, nullptr);
+    out.transfer_ns = estimate_exact(static_cast<double>(metrics.transfer.transfer_ns), doubt);
+    out.exposed_ns = estimate_exact(static_cast<double>(metrics.transfer.exposed_ns), doubt);
+    if (metrics.transfer.hiding) out.hiding = estimate_share(*metrics.transfer.hiding, doubt);
+    if (metrics.transfer.overlap) out.overlap = estimate_share(*metrics.transfer.overlap, doubt);
+    if (metrics.transfer.interference) {
+        const double value = *metrics.transfer.interference;
+        out.interference = Estimate{value, value - std::abs(value) * (1 - doubt.low()),
+                                    value + std::abs(value) * (doubt.high() - 1)};
+    }
+}
+
+void Simulator::Impl::fill_recall(const Plan& plan, Prediction& out) const {
+    if (plan.extrapolated) return;
+    const trace::RunData& judge = judged_by();
+    const bool any =
+        std::any_of(judge.attention.begin(), judge.attention.end(),
+                    [](const auto& row) { return row.kind == AttentionRowKind::kProb; });
+    if (!any) return;
+    const std::vector<trace::RecallRecord> records = analysis::run_recall(out.data, judge);
+    if (records.empty()) return;
+    analysis::RecallInterval recall;
+    for (const trace::RecallRecord& record : records) {
+        recall.low += record.low;
+        recall.high += record.high;
+    }
+    recall.low /= static_cast<double>(records.size());
+    recall.high /= static_cast<double>(records.size());
+    out.recall = recall;
+}
+
+Doubt Simulator::Impl::doubt_of(const Plan& plan, const MachineModel* machine, double model,
+                                Prediction& out) const {
+    Doubt doubt;
+    doubt.model = model;
+    if (machine != nullptr) {
+        out.tag = machine->target_measured() ? Tag::kTargetSwept : Tag::kSpecOnly;
+        doubt.machine = machine->target_measured() ? kTargetSweptDoubt : kSpecOnlyDoubt;
+        out.notes.push_back(
+            fmt::format("interval widened by {:.0f} % either way for the other "
+                        "machine (assumed, not validated)",
+                        100 * doubt.machine));
+        out.notes.insert(out.notes.end(), machine->notes().begin(), machine->notes().end());
+    }
+    if (plan.extrapolated) {
+        out.tag = Tag::kExtrapolated;
+        const double doublings = std::abs(
+            std::log2(static_cast<double>(plan.prompt) / static_cast<double>(parts.prompt)));
+        const double share = std::min(0.5, kExtrapolationDoubt * doublings);
+        doubt.machine = std::min(0.9, doubt.machine + share);
+        out.notes.push_back(
+            fmt::format("prompt of {} tokens extrapolated from {}: rows of every decision scaled "
+                        "alike, triggers "
+                        "as recorded, recall not known, interval widened by {:.0f} % (assumed)",
+                        plan.prompt, parts.prompt, 100 * share));
+    }
+    return doubt;
+}
+
+}  // namespace hc::sim

@@ -1,0 +1,80 @@
+/// What a Simulator holds; private to the files simulator*.cpp.
+#pragma once
+
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "engine/policy/budget.h"
+#include "simulator/cost/op_costs.h"
+#include "simulator/cost/roofline.h"
+#include "simulator/replay/estimates.h"
+#include "simulator/replay/policy_replay.h"
+#include "simulator/replay/simulator.h"
+#include "simulator/replay/source_run.h"
+#include "simulator/replay/timeline.h"
+
+namespace hc::sim {
+
+/// What a scenario comes down to.
+struct Plan {
+    bool heterocache = false;
+    policy::Settings settings;
+    const HeadProfile* profile = nullptr;
+    std::int64_t prompt = 0;
+    policy::Budgets budgets;  // of the new run
+    bool extrapolated = false;
+};
+
+struct Simulator::Impl {
+    trace::RunData source;
+    trace::RunData attention;
+    std::vector<trace::Value> values;
+    bool attention_is_source = false;
+
+    SourceRun parts;                 // of source
+    std::optional<SourceRun> donor;  // another run with checks
+    std::optional<OpCosts> costs;
+    std::optional<ScoreIndex> scores;
+    std::string no_scores;  // why `scores` is empty
+    std::optional<HeadProfile> profile;
+    policy::Settings base_settings;
+    policy::Budgets recorded_budgets;
+
+    mutable std::mutex mutex;  // guards decisions
+    mutable std::unordered_map<std::string, std::shared_ptr<const Decisions>> decisions;
+
+    void prepare(std::vector<trace::RunData> others);
+    void prepare_costs(const std::vector<trace::RunData>& others);
+    void prepare_policy();
+    [[nodiscard]] const trace::RunData& judged_by() const {
+        return attention_is_source ? source : attention;
+    }
+    [[nodiscard]] std::int32_t batch() const { return std::max(1, source.run.batch); }
+    [[nodiscard]] std::int64_t row_bytes() const {
+        return 2 * parts.shape.head_dim * parts.parameters.element_bytes;
+    }
+
+    [[nodiscard]] Plan plan(const Scenario& scenario) const;
+    [[nodiscard]] policy::Settings settings_of(const Scenario& scenario) const;
+    [[nodiscard]] std::shared_ptr<const Decisions> decide(const Plan& plan,
+                                                          std::int64_t steps) const;
+    [[nodiscard]] std::size_t replayable_steps(const Plan& plan, Prediction& out) const;
+    [[nodiscard]] TimelineInput timeline_input(const Plan& plan, const Decisions* decisions,
+                                               const MachineModel* machine,
+                                               std::size_t steps) const;
+    void fill_run(const Scenario& scenario, const Plan& plan, Prediction& out) const;
+    void fill_decisions(const Plan& plan, const Decisions& decisions, Timeline& timeline,
+                        Prediction& out) const;
+    void fill_memory(const Plan& plan, Prediction& out) const;
+    void fill_tokens(const Plan& plan, Prediction& out) const;
+    void fill_estimates(const Doubt& doubt, Prediction& out) const;
+    void fill_recall(const Plan& plan, Prediction& out) const;
+    [[nodiscard]] Doubt doubt_of(const Plan& plan, const MachineModel* machine, double model,
+                                 Prediction& out) const;
+};
+
+}  // namespace hc::sim
