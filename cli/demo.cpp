@@ -117,7 +117,8 @@ private:
         trace::WriterOptions writer_options;
         writer_options.command_line = context_.command_line;
         trace::Writer writer(trace_file_, writer_options);
-        runtime::GenerateOptions generate;
+        add_machine_values(writer, options_.model.threads, progress_);
+    runtime::GenerateOptions generate;
         generate.max_tokens = options_.generate;
         Experiment experiment(*model_, prompt_, engine_options(options_.model), generate, writer, progress_);
 

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "cli/machine_values.h"
 #include "engine/config/settings_json.h"
 #include "engine/core/error.h"
 #include "engine/probe/probe.h"
@@ -134,6 +135,12 @@ RunOutcome Experiment::run(const RunPlan& plan, const RunOutcome* reference, boo
     engine.finish();
     progress_.end();
     return outcome;
+}
+
+void add_machine_values(trace::Writer& writer, int threads, Progress& progress) {
+    for (const trace::Value& value : measured_machine(probe::Effort::kQuick, threads, progress).values) {
+        writer.add_value(value);
+    }
 }
 
 void add_recall(trace::Writer& writer, const std::string& trace_path, Progress& progress) {
