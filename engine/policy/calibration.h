@@ -1,6 +1,7 @@
 /// From captured attention rows to a head profile (algorithm.md §2).
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -23,7 +24,8 @@ struct CalibrationSettings {
     double stable_threshold = 0.5;
     double sim_threshold = 0.5;
     double stability_floor = 0.05;  ///< row 13; 0 reproduces the reference
-    double ratio_cap = 0.0;         ///< row 13: largest ratio, 0: none (then renormalised to mean 1)
+    double ratio_cap = 0.0;  ///< row 13: largest ratio, at least 1, what is cut off goes to the
+                             ///< other heads so that the mean stays 1; 0: none
 };
 
 /// Ours: topk = round(0.2048 * prompt), 1024 at 5000 tokens.
@@ -55,12 +57,15 @@ public:
     /// The softmax rows of the last query of this pass in one layer:
     /// rows is [batch, query head, kv_len] in fp32, each value already rounded to fp16.
     void add_layer(std::int32_t layer, std::span<const float> rows);
-    /// Throws Error(kInput) when a layer misses a pass or there is none.
+    /// Throws Error(kInput) when a layer misses a pass or there is none. The profile's
+    /// calibration_step is the kv length of the pass that gave the similarities.
     [[nodiscard]] Calibration finish() const;
 
 private:
+    [[nodiscard]] LayerCalibration calibrate_layer(std::size_t layer, std::size_t spatial) const;
+
     CalibrationSettings settings_;
-    std::vector<std::int64_t> kv_len_;                 // [pass]
+    std::vector<std::int64_t> kv_len_;                       // [pass]
     std::vector<std::vector<std::vector<Positions>>> sets_;  // [pass][layer][batch*kv head]
 };
 

@@ -20,7 +20,7 @@ struct HeadFetch {
     Positions wanted;   ///< the new kept set, capacity long
     Positions fetched;  ///< rows to bring: wanted minus what will be resident at the commit, or
                         ///< all of wanted with fetch_missing_only off
-    Positions evicted;  ///< resident rows that make room, |evicted| = |fetched| when missing-only
+    Positions evicted;  ///< resident minus wanted; |evicted| = |fetched| when missing-only
 };
 
 struct CheckResult {
@@ -42,12 +42,21 @@ public:
     void set_reference(HeadId pivot, const ScoreRow& score);
 
     /// Whether layer `layer` runs its checks after decode step `step` (first decode step: 1).
-    /// Its window is then the queries of steps step-window+1 .. step.
+    /// Without stagger that is at steps W, 2W, 3W, ... With stagger layer l checks first at the
+    /// smallest step t >= W with t mod W == l mod W, then every W steps. In both cases the window
+    /// is the W decode queries of steps step-W+1 .. step, all of which exist (t >= W); with
+    /// stagger the queries of the steps before a layer's first window are in no window. Never
+    /// with retrieval off.
     [[nodiscard]] bool checks_at(std::int32_t layer, std::int64_t step) const;
 
-    /// One check: `window_scores` are the pivot's scores of the window's queries over the
-    /// prompt, oldest first. Updates the reference set when triggered. A fetch of the same star
-    /// that is not yet committed is superseded: its rows are not counted as resident.
+    /// One check of a pivot with members: `window_scores` are the pivot's scores of the window's
+    /// queries over the prompt, oldest first. Updates the reference set when triggered. A fetch of
+    /// the same star that is not yet committed is superseded: its rows are not counted as resident.
+    ///
+    /// Row 2, `reference`: sets lie in ascending pivot order and are looked up in the head
+    /// file's order, so the i-th pivot of the file compares with, and replaces, the set of the
+    /// i-th pivot in ascending order. Row 1, `reference`: every member gets the first cap of the
+    /// position-sorted best K, K the largest cap of the star.
     [[nodiscard]] CheckResult check(HeadId pivot, std::span<const ScoreRow> window_scores);
 
     /// The fetch of the last triggered check of this star lands: residency changes to `wanted`.
@@ -59,13 +68,25 @@ public:
     [[nodiscard]] const Settings& settings() const { return settings_; }
     [[nodiscard]] const HeadProfile& profile() const { return profile_; }
 
+    /// The pivot's own reference set as the next check will see it (row 2: not always the one
+    /// that set_reference stored for this pivot). Ascending.
+    [[nodiscard]] const Positions& reference_set(HeadId pivot) const;
+
 private:
+    [[nodiscard]] const Star& star_of(HeadId pivot) const;
+    [[nodiscard]] std::size_t capacity(std::size_t index) const;
+    void measure_overlaps(const Positions& reference, std::span<const ScoreRow> window_scores,
+                          CheckResult& result);
+    void plan_fetches(HeadId pivot, const ScoreRow& last, CheckResult& result);
+
     const HeadProfile& profile_;
     Budgets budgets_;
     Settings settings_;
     std::vector<Positions> resident_;   // [head index]
     std::vector<Positions> reference_;  // [head index], pivots only
     std::vector<Positions> pending_;    // [head index], wanted sets not yet committed
+    std::vector<std::size_t> slot_;     // [head index] of a pivot: whose reference set it uses
+    Positions candidate_;               // the last query's best `base`, kept for its capacity
 };
 
 }  // namespace hc::policy

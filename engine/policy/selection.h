@@ -16,11 +16,11 @@ namespace hc::policy {
 /// capacity. A NaN among the scores is our bug and aborts.
 void rank_top(std::span<const float> scores, std::size_t k, Positions& ranked);
 
-/// The same set, ascending by position.
+/// The same set, ascending by position; faster, as nothing is sorted.
 void top_k(std::span<const float> scores, std::size_t k, Positions& ascending);
 
-/// y[i] = (sum of x[i-w/2 .. i+w/2], left to right in fp32, zeros outside) / w, with w = min(width, n).
-/// An even w makes the result one element longer (algorithm.md §2); `out` is resized.
+/// y[i] = (sum of x[i-w/2 .. i+w/2], left to right in fp32, zeros outside) / w, with w = min(width,
+/// n). An even w makes the result one element longer (algorithm.md §2); `out` is resized.
 void mean_filter(std::span<const float> in, std::int32_t width, std::vector<float>& out);
 
 /// |a and b| / |a|, 0 when either is empty. Both ascend.
@@ -46,6 +46,12 @@ public:
     [[nodiscard]] std::size_t depth() const { return depth_; }
     /// The best min(n, prompt) positions, best first. Throws Error(kRefused) when n > depth().
     void best(std::size_t n, Positions& ranked) const;
+    /// The same set, ascending. n >= prompt asks nothing of the row: everything is in the set.
+    void best_set(std::size_t n, Positions& ascending) const;
+    /// The best min(n, last - first) positions of [first, last), ascending. A ranked row answers
+    /// from what it records; throws Error(kRefused) when that is not enough.
+    void best_set_within(std::size_t first, std::size_t last, std::size_t n,
+                         Positions& ascending) const;
 
 private:
     std::span<const float> scores_;
@@ -56,7 +62,7 @@ private:
 
 /// The best `capacity` positions of a row with `sink` first and `recent` last prompt tokens
 /// forced in (row 10), ascending. Forced tokens count inside the capacity; sinks come first.
-void select_kept(const ScoreRow& row, std::int64_t capacity, std::int32_t sink,
-                 std::int32_t recent, Positions& ascending);
+void select_kept(const ScoreRow& row, std::int64_t capacity, std::int32_t sink, std::int32_t recent,
+                 Positions& ascending);
 
 }  // namespace hc::policy

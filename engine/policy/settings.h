@@ -25,23 +25,24 @@ struct Settings {
     std::int32_t commit_lag = 1;    ///< steps from trigger to commit; 0: at once
     bool retrieval = true;          ///< false: prefill selection only, never a check
 
-    bool satellites_cut_by_position = false;  ///< row 1, reference: smaller satellites lose the
-                                              ///< most recent of the wanted tokens
+    bool satellites_cut_by_position = false;    ///< row 1, reference: smaller satellites lose the
+                                                ///< most recent of the wanted tokens
     bool reference_sets_by_file_order = false;  ///< row 2, reference: sets stored ascending,
                                                 ///< looked up in the head file's order
-    bool retrieve_before_attention = false;   ///< row 4; matters with commit_lag 0 only
-    bool asynchronous = true;                 ///< row 5: worker, or gather on the decode thread
-    bool stagger_checks = true;               ///< row 6: layer l checks at steps = l mod window
-    bool half_precision_scores = false;       ///< row 9, reference: QK, softmax and pooling are
-                                              ///< rounded to fp16 and QK is not scaled first
-    std::int32_t sink = 0;                    ///< row 10: first tokens always kept, inside cap
-    std::int32_t recent = 0;                  ///< row 10: last prompt tokens always kept
-    bool water_fill = true;                   ///< row 12: clamped budget goes to other heads
-    bool fetch_missing_only = true;           ///< row 15; else a trigger fetches the whole set
-    bool host_satellites_only = true;         ///< row 16; else every KV head of a layer that has
-                                              ///< a compressed one
-    bool chance_corrected = false;            ///< row 24: compare (m-c)/(1-c), c = base/P
-    std::int32_t pool_width = 5;              ///< mean filter over scores, odd
+    bool retrieve_before_attention = false;     ///< row 4; matters with commit_lag 0 only
+    bool asynchronous = true;                   ///< row 5: worker, or gather on the decode thread
+    bool stagger_checks = true;                 ///< row 6: layer l checks at steps = l mod window,
+                                                ///< from the first such step >= window on
+    bool half_precision_scores = false;         ///< row 9, reference: QK, softmax and pooling are
+                                                ///< rounded to fp16 and QK is not scaled first
+    std::int32_t sink = 0;                      ///< row 10: first tokens always kept, inside cap
+    std::int32_t recent = 0;                    ///< row 10: last prompt tokens always kept
+    bool water_fill = true;                     ///< row 12: clamped budget goes to other heads
+    bool fetch_missing_only = true;             ///< row 15; else a trigger fetches the whole set
+    bool host_satellites_only = true;           ///< row 16; else every KV head of a layer that has
+                                                ///< a satellite
+    bool chance_corrected = false;              ///< row 24: compare (m-c)/(1-c), c = base/P
+    std::int32_t pool_width = 5;                ///< mean filter over scores, odd
 };
 
 /// The preset of a mode, with everything else at its default.
