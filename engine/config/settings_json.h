@@ -25,16 +25,17 @@ namespace hc::config {
 /// hc_run.parameters: everything that a simulator needs to repeat a run's decisions.
 struct RunParameters {
     policy::Settings settings;
-    std::optional<HeadProfile> profile;    ///< heterocache, or the heads of a drift trace
-    std::string precision;                 ///< "fp32", "fast"
+    std::optional<HeadProfile> profile;  ///< heterocache, or the heads of a drift trace
+    std::string precision;               ///< "fp32", "fast"
     std::int32_t threads = 0;
     std::int64_t page_size = 256;
-    std::int64_t element_bytes = 4;        ///< of a KV element
-    std::optional<double> drift_keep;      ///< drift trace: k, fraction of the prompt per row
+    std::int64_t element_bytes = 4;    ///< of a KV element
+    std::optional<double> drift_keep;  ///< drift trace: k, fraction of the prompt per row
     std::optional<std::int32_t> drift_every;
     bool oracle = false;
 };
 [[nodiscard]] std::string to_json(const RunParameters& parameters);
-[[nodiscard]] RunParameters run_parameters_from_json(const std::string& text, const std::string& name);
+[[nodiscard]] RunParameters run_parameters_from_json(const std::string& text,
+                                                     const std::string& name);
 
 }  // namespace hc::config
