@@ -184,7 +184,7 @@ private:
             budgets.ratios.push_back(std::round((minimum + share * (1 - minimum)) * 1000) / 1000);
         }
         ScenarioGrid machines;
-        machines.machines = {"xeon-8480-2c", "cxl-host-tier"};
+        machines.machines = {"xeon-8480", "link-cxl2-x4"};
         trace::WriterOptions writer_options;
         writer_options.command_line = context_.command_line;
         trace::Writer writer(simulated_file_, writer_options);
