@@ -46,7 +46,7 @@ std::size_t BytePairEncoder::PairHash::operator()(std::uint64_t pair) const {
 }
 
 BytePairEncoder::BytePairEncoder(const std::vector<std::string>& raw, const TokenizerData& data)
-    : unknown_(data.unknown), whole_words_first_(data.whole_words_first) {
+    : whole_words_first_(data.whole_words_first) {
     by_bytes_.reserve(raw.size());
     for (std::size_t id = 0; id < raw.size(); ++id) {
         if (!raw[id].empty()) by_bytes_.emplace(raw[id], static_cast<TokenId>(id));
@@ -140,11 +140,7 @@ void BytePairEncoder::encode(std::string_view piece, std::vector<TokenId>& token
     symbols.reserve(piece.size());
     for (const char c : piece) {
         const TokenId token = byte_token_[static_cast<std::uint8_t>(c)];
-        if (token >= 0) {
-            symbols.push_back(token);
-        } else if (unknown_ >= 0) {
-            symbols.push_back(unknown_);
-        }
+        if (token >= 0) symbols.push_back(token);
     }
     if (symbols.size() > 1) merge_symbols(symbols);
     tokens.insert(tokens.end(), symbols.begin(), symbols.end());

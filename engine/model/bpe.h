@@ -19,8 +19,8 @@ public:
     /// the tokens as bytes; those that are matched whole are empty and never come out of here.
     BytePairEncoder(const std::vector<std::string>& raw, const TokenizerData& data);
 
-    /// Appends the tokens of `piece`. Bytes without a token become `unknown`, or vanish where
-    /// the vocabulary has none.
+    /// Appends the tokens of `piece`. Bytes that have no token vanish, as they do in the
+    /// libraries that these vocabularies are made for.
     void encode(std::string_view piece, std::vector<TokenId>& tokens) const;
 
 private:
@@ -38,7 +38,6 @@ private:
     std::unordered_map<std::string_view, TokenId> by_bytes_;  ///< views into `raw`
     std::unordered_map<std::uint64_t, Merge, PairHash> merges_;
     std::array<TokenId, 256> byte_token_{};
-    TokenId unknown_ = -1;
     bool whole_words_first_ = false;
 };
 

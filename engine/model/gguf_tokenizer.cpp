@@ -108,7 +108,6 @@ TokenizerData read_tokenizer(const GgufFile& file) {
     const std::size_t vocab = data.tokens.size();
     data.bos = read_token(file, "bos", vocab);
     data.eos = read_token(file, "eos", vocab);
-    data.unknown = read_token(file, "unknown", vocab);
     read_turn_ends(file, data);
     // Llama 3's tokenizer takes whole words from the vocabulary and begins every prompt with
     // its begin-of-text token; its files need not say so.

@@ -43,7 +43,6 @@ TokenizerData checked(TokenizerData data) {
     };
     check(data.bos, "begin-of-text");
     check(data.eos, "end-of-text");
-    check(data.unknown, "unknown");
     for (const TokenId id : data.end_of_turn) check(id, "end-of-turn");
     if (data.add_bos && data.bos < 0) {
         throw_input("the tokenizer wants a begin-of-text token and names none");

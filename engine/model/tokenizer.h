@@ -34,7 +34,6 @@ struct TokenizerData {
     std::vector<std::uint8_t> is_special;  ///< [token]: a TokenKind; may be shorter than tokens
     TokenId bos = -1;
     TokenId eos = -1;
-    TokenId unknown = -1;              ///< stands for bytes without a token; -1: they vanish
     std::vector<TokenId> end_of_turn;  ///< further tokens that end a generation
     bool add_bos = false;              ///< prompts of this model begin with `bos`
     bool whole_words_first = false;    ///< a piece that is a token is not merged (Llama 3)
