@@ -47,6 +47,8 @@ public:
     /// Staged rows of piece `piece`, [rows, 2 * row_bytes]; after wait().
     [[nodiscard]] std::span<const std::byte> staged(FetchTicket ticket, std::size_t piece) const;
     [[nodiscard]] std::span<const FetchPiece> pieces(FetchTicket ticket) const;
+    /// Gives the staging back to the ring. A fetch still queued is dropped; one under way is
+    /// waited for, so that afterwards nothing reads the tier on this ticket's behalf.
     void release(FetchTicket ticket);
     [[nodiscard]] std::int64_t staging_bytes() const;
 

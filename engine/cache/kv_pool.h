@@ -64,10 +64,15 @@ public:
     void extend(std::int64_t count);
     /// Drops slots from the end and gives empty pages back.
     void shrink(std::int64_t length);
-    /// Makes room in the page list and the pool for `length` slots without taking pages yet.
+    /// Makes room in the page list for `length` slots without taking pages yet; the pool's pages
+    /// are reserved by its owner, for all heads at once.
     void reserve(std::int64_t length);
+    /// Pages that extending to `length` slots would take.
+    [[nodiscard]] std::int64_t pages_to_reach(std::int64_t length) const;
     [[nodiscard]] std::byte* key(std::int64_t slot);
     [[nodiscard]] std::byte* value(std::int64_t slot);
+    [[nodiscard]] const std::byte* key(std::int64_t slot) const;
+    [[nodiscard]] const std::byte* value(std::int64_t slot) const;
     /// The kernels' view; valid until extend or shrink.
     [[nodiscard]] kernels::PagedKv view() const;
 

@@ -24,10 +24,10 @@ enum class Backend : std::uint8_t { kCpu, kCuda };
 struct EngineOptions {
     Backend backend = Backend::kCpu;
     kernels::cpu::Precision precision = kernels::cpu::Precision::kFast;
-    int threads = 0;                 ///< 0: all cores of this process
-    std::int64_t page_size = 256;    ///< tokens
+    int threads = 0;               ///< 0: all cores of this process
+    std::int64_t page_size = 256;  ///< tokens
     std::int64_t prefill_chunk = 512;
-    bool record_operations = true;   ///< false: no clock is read inside a step
+    bool record_operations = true;  ///< false: no clock is read inside a step
 };
 
 /// What a sequence keeps.
@@ -40,8 +40,8 @@ struct SequenceOptions {
 
 /// What the drift trace wants of a run (trace.md, "The drift trace").
 struct AttentionCapture {
-    double keep = 0.5;        ///< fraction of the prompt per row
-    std::int32_t every = 5;   ///< prob rows at every n-th step
+    double keep = 0.5;                     ///< fraction of the prompt per row
+    std::int32_t every = 5;                ///< prob rows at every n-th step
     const HeadProfile* profile = nullptr;  ///< which heads are pivots, which compressed
     policy::Settings settings;             ///< pool width, half precision
 };
@@ -102,7 +102,8 @@ public:
     /// The oracle of algorithm.md §9.4: from now on every compressed head attends, at each
     /// step, to its best `capacity` prompt tokens of that very step (and all generated ones).
     /// Needs heterocache off; costs time.
-    void use_oracle(SequenceId sequence, const HeadProfile& profile, const policy::Settings& settings);
+    void use_oracle(SequenceId sequence, const HeadProfile& profile,
+                    const policy::Settings& settings);
 
     /// Waits for fetches under way and reports every fetch whose fate is open.
     void finish();

@@ -1,0 +1,76 @@
+// What the observer gets, between steps only.
+#include <sys/resource.h>
+
+#include <algorithm>
+
+#include "engine/core/clock.h"
+#include "engine/runtime/engine_impl.h"
+
+namespace hc::runtime {
+namespace {
+
+// Looking up the process peak is a system call; it changes slowly.
+constexpr std::int64_t kPeakEverySteps = 16;
+
+}  // namespace
+
+void Engine::Impl::begin_step() {
+    ++step;
+    if (observer != nullptr) step_start_ns = now_ns();
+    log.begin_step(step);
+}
+
+void Engine::Impl::drop_step() {
+    --step;
+    log.clear();
+    reports = {};
+}
+
+void Engine::Impl::end_step(Phase phase, std::int32_t batch_size) {
+    for (const auto& seq : sequences) {
+        if (seq != nullptr && !seq->fetches.empty()) collect_fetches(*seq);
+    }
+    if (observer == nullptr) return;
+    const StepRecord record{step, phase, batch_size, step_start_ns, now_ns()};
+    observer->on_step(record, log.ops(), log.edges());
+    log.clear();
+    if (!reports.heads.empty()) observer->on_heads(reports.heads);
+    for (const DriftRecord& check : reports.drift) observer->on_drift(check);
+    for (const FetchRecord& fetch : reports.fetches) observer->on_fetch(fetch);
+    for (const RowsRecord& rows : reports.rows) observer->on_rows(rows);
+    for (const AttentionRecord& row : reports.attention) observer->on_attention(row);
+    observer->on_memory(memory());
+    reports.heads.clear();
+    reports.drift.clear();
+    reports.fetches.clear();
+    reports.rows.clear();
+    reports.attention.clear();
+}
+
+std::int64_t Engine::Impl::process_peak() {
+    if (peak_checked < 0 || step - peak_checked >= kPeakEverySteps) {
+        rusage usage{};
+        if (getrusage(RUSAGE_SELF, &usage) == 0) {
+            peak_bytes = std::int64_t{usage.ru_maxrss} * 1024;  // Linux counts KiB
+        }
+        peak_checked = std::max<std::int64_t>(step, 0);
+    }
+    return peak_bytes;
+}
+
+MemoryRecord Engine::Impl::memory() {
+    MemoryRecord record;
+    record.step = step;
+    record.pool_used_bytes = kv_pool.used_bytes();
+    record.pool_reserved_bytes = kv_pool.reserved_bytes();
+    for (const auto& seq : sequences) {
+        if (seq != nullptr && seq->tier) record.host_tier_bytes += seq->tier->size_bytes();
+    }
+    for (const auto* queue : {asynchronous_queue.get(), immediate_queue.get()}) {
+        if (queue != nullptr) record.staging_bytes += queue->staging_bytes();
+    }
+    record.process_peak_bytes = process_peak();
+    return record;
+}
+
+}  // namespace hc::runtime
