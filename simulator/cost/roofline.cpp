@@ -10,11 +10,16 @@
 namespace hc::sim {
 namespace {
 
+/// The value of that name: a measured one before others, of several (taken at different sizes)
+/// the one with the largest argument. nullptr: not known.
 const trace::Value* find(const std::vector<trace::Value>& values, std::string_view name) {
+    const auto rank = [](const trace::Value& value) {
+        return std::pair(value.origin == trace::ValueOrigin::kMeasured, value.argument);
+    };
     const trace::Value* best = nullptr;
     for (const trace::Value& value : values) {
-        // Of several measurements the last: it is the one beside the recording.
-        if (value.name == name && value.number > 0) best = &value;
+        if (value.name != name || !(value.number > 0)) continue;
+        if (best == nullptr || rank(value) > rank(*best)) best = &value;
     }
     return best;
 }
@@ -84,9 +89,9 @@ void MachineModel::compare(const MachineSpec& target, const std::vector<trace::V
     source_.fp32 = number_or_zero(find(source, "fp32_GFLOPs"));
     source_.int8 = number_or_zero(find(source, "int8_GOPs"));
     source_.copy_gbps = number_or_zero(find(source, "copy_bandwidth_GBps"));
-    target_.fp32 = number_or_zero(target.find("fp32_GFLOPs"));
-    target_.int8 = number_or_zero(target.find("int8_GOPs"));
-    target_.copy_gbps = number_or_zero(target.find("copy_bandwidth_GBps"));
+    target_.fp32 = number_or_zero(find(target.values, "fp32_GFLOPs"));
+    target_.int8 = number_or_zero(find(target.values, "int8_GOPs"));
+    target_.copy_gbps = number_or_zero(find(target.values, "copy_bandwidth_GBps"));
     fp32_known_ = source_.fp32 > 0 && target_.fp32 > 0;
     int8_known_ = source_.int8 > 0 && target_.int8 > 0;
     if (!fp32_known_) {

@@ -161,8 +161,7 @@ Prediction Simulator::simulate(const Scenario& scenario) const {
     impl.fill_tokens(plan, out);
     const Doubt doubt =
         impl.doubt_of(plan, machine ? &*machine : nullptr, timeline.uncertainty, out);
-    impl.fill_estimates(doubt, out);
-    impl.fill_recall(plan, out);
+    impl.fill_estimates(plan, doubt, out);
     return out;
 }
 

@@ -138,7 +138,7 @@ void Simulator::Impl::fill_tokens(const Plan& plan, Prediction& out) const {
     }
 }
 
-void Simulator::Impl::fill_estimates(const Doubt& doubt, Prediction& out) const {
+void Simulator::Impl::fill_estimates(const Plan& plan, const Doubt& doubt, Prediction& out) const {
     std::vector<double> steps;
     double tokens = 0;
     for (std::size_t i = 0; i < out.data.steps.size(); ++i) {
@@ -161,7 +161,9 @@ void Simulator::Impl::fill_estimates(const Doubt& doubt, Prediction& out) const 
                         "at the largest step",
                         steps.size(), steps.size() < 59 ? ", 59 for p95" : ""));
     }
-    const analysis::RunMetrics metrics = analysis::run_metrics(out.data, nullptr);
+    const analysis::RunMetrics metrics = 
+        analysis::run_metrics(out.data, plan.extrapolated ? nullptr : &judged_by());
+    out.recall = metrics.recall;
     out.transfer_ns = estimate_exact(static_cast<double>(metrics.transfer.transfer_ns), doubt);
     out.exposed_ns = estimate_exact(static_cast<double>(metrics.transfer.exposed_ns), doubt);
     if (metrics.transfer.hiding) out.hiding = estimate_share(*metrics.transfer.hiding, doubt);
@@ -171,25 +173,6 @@ void Simulator::Impl::fill_estimates(const Doubt& doubt, Prediction& out) const 
         out.interference = Estimate{value, value - std::abs(value) * (1 - doubt.low()),
                                     value + std::abs(value) * (doubt.high() - 1)};
     }
-}
-
-void Simulator::Impl::fill_recall(const Plan& plan, Prediction& out) const {
-    if (plan.extrapolated) return;
-    const trace::RunData& judge = judged_by();
-    const bool any =
-        std::any_of(judge.attention.begin(), judge.attention.end(),
-                    [](const auto& row) { return row.kind == AttentionRowKind::kProb; });
-    if (!any) return;
-    const std::vector<trace::RecallRecord> records = analysis::run_recall(out.data, judge);
-    if (records.empty()) return;
-    analysis::RecallInterval recall;
-    for (const trace::RecallRecord& record : records) {
-        recall.low += record.low;
-        recall.high += record.high;
-    }
-    recall.low /= static_cast<double>(records.size());
-    recall.high /= static_cast<double>(records.size());
-    out.recall = recall;
 }
 
 Doubt Simulator::Impl::doubt_of(const Plan& plan, const MachineModel* machine, double model,

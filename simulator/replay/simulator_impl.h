@@ -71,8 +71,7 @@ struct Simulator::Impl {
                         Prediction& out) const;
     void fill_memory(const Plan& plan, Prediction& out) const;
     void fill_tokens(const Plan& plan, Prediction& out) const;
-    void fill_estimates(const Doubt& doubt, Prediction& out) const;
-    void fill_recall(const Plan& plan, Prediction& out) const;
+    void fill_estimates(const Plan& plan, const Doubt& doubt, Prediction& out) const;
     [[nodiscard]] Doubt doubt_of(const Plan& plan, const MachineModel* machine, double model,
                                  Prediction& out) const;
 };
