@@ -1,0 +1,131 @@
+#include <QPainter>
+#include <QPainterPath>
+#include <algorithm>
+#include <cmath>
+
+#include "gui/models/ticks.h"
+#include "gui/views/theme.h"
+#include "gui/views/timeline_view.h"
+
+namespace hc::gui {
+namespace {
+
+constexpr double kArrowHead = 6;
+
+/// Text on a small plate, so that it reads over anything.
+void draw_plate(QPainter& painter, const QRectF& around, const QString& text, const Theme& theme) {
+    QColor plate = theme.panel;
+    plate.setAlpha(235);
+    painter.setPen(theme.border);
+    painter.setBrush(plate);
+    painter.drawRoundedRect(around, 3, 3);
+    painter.setPen(theme.text);
+    painter.drawText(around, Qt::AlignCenter, text);
+}
+
+void draw_arrow(QPainter& painter, const QPointF& from, const QPointF& to, const Theme& theme) {
+    const double bend = std::clamp(std::abs(to.x() - from.x()) * 0.45, 18.0, 120.0);
+    QPainterPath path(from);
+    path.cubicTo(from + QPointF(bend, 0), to - QPointF(bend, 0), to - QPointF(kArrowHead, 0));
+    // A halo in the ground's colour keeps the line apart from what lies under it.
+    QColor halo = theme.ground;
+    halo.setAlpha(200);
+    painter.setBrush(Qt::NoBrush);
+    painter.setPen(QPen(halo, 5, Qt::SolidLine, Qt::RoundCap));
+    painter.drawPath(path);
+    painter.setPen(QPen(theme.accent, 1.7, Qt::SolidLine, Qt::RoundCap));
+    painter.drawPath(path);
+    const QPointF head[] = {to, to + QPointF(-kArrowHead - 1, -4),
+                            to + QPointF(-kArrowHead - 1, 4)};
+    painter.setPen(Qt::NoPen);
+    painter.setBrush(theme.accent);
+    painter.drawPolygon(head, 3);
+}
+
+}  // namespace
+
+void TimelineView::paint_overlays(QPainter& painter, const Theme& theme) const {
+    painter.save();
+    painter.setClipRect(tracks_rect());
+    paint_measured(painter, theme);
+    paint_selection(painter, theme);
+    paint_arrows(painter, theme);
+    painter.restore();
+}
+
+void TimelineView::paint_selection(QPainter& painter, const Theme& theme) const {
+    if (!selection_) return;
+    QRectF box = rect_of(*selection_);
+    if (box.width() < 4) box = QRectF(box.center().x() - 2, box.top(), 4, box.height());
+    painter.setRenderHint(QPainter::Antialiasing);
+    painter.setBrush(Qt::NoBrush);
+    painter.setPen(QPen(theme.ground, 4));
+    painter.drawRect(box);
+    painter.setPen(QPen(theme.accent, 2));
+    painter.drawRect(box);
+    painter.setRenderHint(QPainter::Antialiasing, false);
+}
+
+void TimelineView::paint_arrows(QPainter& painter, const Theme& theme) const {
+    if (flow_.size() < 2) return;
+    painter.setRenderHint(QPainter::Antialiasing);
+    for (std::size_t i = 0; i + 1 < flow_.size(); ++i) {
+        const QRectF from = rect_of(flow_[i]);
+        const QRectF to = rect_of(flow_[i + 1]);
+        draw_arrow(painter, {from.right(), from.center().y()}, {to.left(), to.center().y()}, theme);
+    }
+    painter.setPen(QPen(theme.accent, 1.2));
+    painter.setBrush(Qt::NoBrush);
+    for (const EventRef& event : flow_) {
+        QRectF box = rect_of(event);
+        if (box.width() < 3) box = QRectF(box.center().x() - 1.5, box.top(), 3, box.height());
+        painter.drawRect(box);
+    }
+    painter.setRenderHint(QPainter::Antialiasing, false);
+}
+
+void TimelineView::paint_measured(QPainter& painter, const Theme& theme) const {
+    if (!measured_) return;
+    const QRect tracks = tracks_rect();
+    const TimeMapping map = mapping();
+    const double left = tracks.left() + map.x_at(measured_->start_ns);
+    const double right = tracks.left() + map.x_at(measured_->end_ns);
+    QColor shade = theme.accent;
+    shade.setAlpha(28);
+    painter.fillRect(QRectF(left, tracks.top(), right - left, tracks.height()), shade);
+    painter.setPen(QPen(theme.accent, 1));
+    painter.drawLine(QPointF(left, tracks.top()), QPointF(left, tracks.bottom()));
+    painter.drawLine(QPointF(right, tracks.top()), QPointF(right, tracks.bottom()));
+    const QString text = format_duration(measured_->span());
+    const QFontMetrics metrics(font());
+    const double wide = metrics.horizontalAdvance(text) + 12;
+    const double centre = std::clamp((left + right) / 2, tracks.left() + wide / 2 + 2.0,
+                                     tracks.right() - wide / 2 - 2.0);
+    draw_plate(painter,
+               QRectF(centre - wide / 2, tracks.bottom() - metrics.height() - 10, wide,
+                      metrics.height() + 4),
+               text, theme);
+}
+
+void TimelineView::paint_cursor(QPainter& painter, const Theme& theme) const {
+    const QRect tracks = tracks_rect();
+    if (!mouse_ || mouse_->x() < tracks.left() || mouse_->x() > tracks.right()) return;
+    QColor line = theme.accent;
+    line.setAlpha(110);
+    painter.setPen(line);
+    painter.drawLine(QPointF(mouse_->x(), tracks.top()), QPointF(mouse_->x(), tracks.bottom()));
+    const TimeMapping map = mapping();
+    const double time = map.time_at(mouse_->x() - tracks.left());
+    // Digits down to a pixel's worth of time.
+    const double decimals = std::clamp(6 - std::floor(std::log10(map.ns_per_px())), 0.0, 6.0);
+    const QString text = QString::number(time / 1e6, 'f', static_cast<int>(decimals)) + " ms";
+    const QFontMetrics metrics(font());
+    const double wide = metrics.horizontalAdvance(text) + 12;
+    const QRect ruler = ruler_rect();
+    const double centre =
+        std::clamp(mouse_->x(), ruler.left() + wide / 2, ruler.right() - wide / 2);
+    draw_plate(painter, QRectF(centre - wide / 2, ruler.top() + 2, wide, ruler.height() - 4), text,
+               theme);
+}
+
+}  // namespace hc::gui

@@ -1,0 +1,357 @@
+#include <QPainter>
+#include <QScrollBar>
+#include <algorithm>
+#include <cmath>
+#include <set>
+
+#include "gui/models/describe.h"
+#include "gui/models/palette.h"
+#include "gui/models/ticks.h"
+#include "gui/views/theme.h"
+#include "gui/views/timeline_view.h"
+
+namespace hc::gui {
+namespace {
+
+// The steps' bars: the longest decode step fills the row, unless it is so long that all others
+// would be flat; then this many medians do.
+constexpr double kTallestMedians = 3;
+// Steps narrower than this get no lines through the lanes.
+constexpr double kStepLinePx = 26;
+constexpr int kLabelPad = 4;
+
+QFont small_font(const QWidget& widget) {
+    QFont font = widget.font();
+    font.setPixelSize(std::max(9, QFontMetrics(font).height() * 5 / 8));
+    return font;
+}
+
+}  // namespace
+
+double TimelineView::bar_top_ns() const {
+    const analysis::Distribution& steps = view_->metrics.step_ns;
+    if (steps.count == 0)
+        return static_cast<double>(std::max<std::int64_t>(view_->metrics.prefill_ns, 1));
+    return std::min(steps.max, steps.median * kTallestMedians) * 1.04;
+}
+
+void TimelineView::render_tracks() {
+    tracks_dirty_ = false;
+    const Theme theme = Theme::of(palette());
+    const double ratio = devicePixelRatioF();
+    const QRect tracks = tracks_rect();
+    const QSize size(static_cast<int>(std::lround(tracks.width() * ratio)),
+                     static_cast<int>(std::lround(tracks.height() * ratio)));
+    if (tracks_.size() != size) tracks_ = QImage(size, QImage::Format_RGB32);
+    tracks_.setDevicePixelRatio(1);
+    tracks_.fill(theme.ground);
+    if (!view_) return;
+
+    std::vector<LaneRow> rows;
+    for (const LanePlace& place : layout_.lanes) {
+        const double top = (place.top - scroll_->value()) * ratio;
+        const double bottom = top + place.height * ratio;
+        rows.push_back(
+            {place.lane, static_cast<int>(std::lround(top)),
+             static_cast<int>(std::lround(bottom)) - static_cast<int>(std::lround(top))});
+    }
+    RasterStyle style;
+    style.dark = theme.dark;
+    style.ground = theme.ground.rgb();
+    style.pixel_ratio = std::max(1, static_cast<int>(std::lround(ratio)));
+    style.bar_top_ns = bar_top_ns();
+    const TimeMapping device(stack_->current(), size.width());
+    std::vector<LabelSlot> labels;
+    const int least = static_cast<int>(26 * ratio);
+    TrackRaster(view_->lanes, style).paint(tracks_, device, rows, least, labels);
+
+    tracks_.setDevicePixelRatio(ratio);
+    QPainter painter(&tracks_);
+    painter.setFont(font());
+    paint_step_lines(painter, theme);
+    paint_labels(painter, labels, ratio);
+    paint_trigger_marks(painter, theme);
+}
+
+void TimelineView::paint_labels(QPainter& painter, const std::vector<LabelSlot>& labels,
+                                double ratio) const {
+    const QFont usual = font(), small = small_font(*this);
+    const QFontMetrics usual_metrics(usual), small_metrics(small);
+    for (const LabelSlot& slot : labels) {
+        const bool roomy = slot.height / ratio >= usual_metrics.height() + 2;
+        const QFontMetrics& metrics = roomy ? usual_metrics : small_metrics;
+        if (metrics.height() - 2 > slot.height / ratio) continue;
+        const double left = slot.left / ratio + kLabelPad;
+        const double room = slot.right / ratio - left - kLabelPad;
+        const QString text = event_label(*view_, slot.event);
+        const QString fitting = metrics.elidedText(text, Qt::ElideRight, static_cast<int>(room));
+        // Three letters and dots say nothing: the colour says it better.
+        if (fitting.size() < std::min<qsizetype>(text.size(), 5)) continue;
+        painter.setFont(roomy ? usual : small);
+        painter.setPen(QColor::fromRgb(readable_on(slot.ground)));
+        const double centre = (slot.top + slot.height / 2.0) / ratio;
+        painter.drawText(QPointF(left, centre + (metrics.ascent() - metrics.descent()) / 2.0),
+                         fitting);
+    }
+}
+
+void TimelineView::paint_step_lines(QPainter& painter, const Theme& theme) const {
+    const TimeMapping map = mapping();
+    const double median = view_->metrics.step_ns.median;
+    const QRect tracks = tracks_rect();
+    for (const LanePlace& place : layout_.lanes) {
+        const Lane& lane = view_->lanes.lanes[place.lane];
+        if (lane.kind != LaneKind::kSteps) continue;
+        const int bottom = place.top + place.height - scroll_->value();
+        if (median / map.ns_per_px() >= kStepLinePx) {
+            QColor line = theme.text;
+            line.setAlpha(theme.dark ? 46 : 40);
+            painter.setPen(line);
+            for (std::size_t i = lane.events.first_ending_after(map.range().start_ns);
+                 i < lane.events.size(); ++i) {
+                const double x = map.x_at(static_cast<double>(lane.events.start(i)));
+                if (x > map.width()) break;
+                painter.drawLine(QPointF(std::floor(x) + 0.5, bottom),
+                                 QPointF(std::floor(x) + 0.5, tracks.height()));
+                const double right = map.x_at(static_cast<double>(lane.events.end(i)));
+                const QString label = event_label(*view_, {place.lane, i});
+                const QFontMetrics metrics(font());
+                const double centre = (std::max(x, 0.0) + std::min<double>(right, map.width())) / 2;
+                const double half = metrics.horizontalAdvance(label) / 2.0;
+                if (right - x < 2 * half + 6) continue;
+                const QRgb ground =
+                    hue_rgb(view_->lanes.names[lane.events.name(i)].hue, theme.dark);
+                painter.save();
+                painter.setPen(QColor::fromRgb(readable_on(ground)));
+                painter.drawText(QPointF(centre - half, bottom - metrics.descent() - 2), label);
+                painter.restore();
+            }
+        }
+        if (median <= 0) continue;
+        const double y = std::round(bottom - median / bar_top_ns() * place.height) + 0.5;
+        QPen dashed(theme.dim_text, 1);
+        dashed.setDashPattern({2, 4});
+        painter.setPen(dashed);
+        painter.drawLine(QPointF(0, y), QPointF(tracks.width(), y));
+    }
+}
+
+void TimelineView::paint_trigger_marks(QPainter& painter, const Theme& theme) const {
+    const TimeMapping map = mapping();
+    painter.setRenderHint(QPainter::Antialiasing);
+    for (const LanePlace& place : layout_.lanes) {
+        const Lane& lane = view_->lanes.lanes[place.lane];
+        if (lane.kind != LaneKind::kSteps) continue;
+        const double top = place.top - kMarkHeight - scroll_->value();
+        double last_x = -100;
+        for (std::size_t i = lane.events.first_ending_after(map.range().start_ns);
+             i < lane.events.size(); ++i) {
+            const auto start = static_cast<double>(lane.events.start(i));
+            if (start > map.range().end_ns) break;
+            const StepFacts& facts = view_->facts[lane.events.source(i)];
+            if (facts.triggers == 0) continue;
+            const double left = map.x_at(start);
+            const double right = map.x_at(static_cast<double>(lane.events.end(i)));
+            const double x = (std::max(left, 0.0) + std::min<double>(right, map.width())) / 2;
+            if (x - last_x < 2) continue;  // the mark of a neighbour stands there already
+            last_x = x;
+            painter.setPen(Qt::NoPen);
+            painter.setBrush(theme.warning);
+            const QPointF mark[] = {{x - 4.5, top + 2}, {x + 4.5, top + 2}, {x, top + 10}};
+            painter.drawPolygon(mark, 3);
+            if (right - left < 70) continue;
+            painter.setFont(small_font(*this));
+            painter.setPen(theme.warning);
+            painter.drawText(QPointF(x + 8, top + 10),
+                             QString("%1 of %2 checks").arg(facts.triggers).arg(facts.checks));
+        }
+    }
+    painter.setRenderHint(QPainter::Antialiasing, false);
+}
+
+void TimelineView::render_minimap() {
+    minimap_dirty_ = false;
+    const Theme theme = Theme::of(palette());
+    const double ratio = devicePixelRatioF();
+    const QRect map = minimap_rect();
+    minimap_ =
+        QImage(static_cast<int>(std::lround(map.width() * ratio)),
+               static_cast<int>(std::lround((map.height() - 6) * ratio)), QImage::Format_RGB32);
+    minimap_.fill(theme.ground);
+    if (!view_) return;
+    std::vector<LaneRow> rows;
+    const auto add = [&](LaneKind kind, double top, double height) {
+        for (std::size_t i = 0; i < view_->lanes.lanes.size(); ++i) {
+            if (view_->lanes.lanes[i].kind != kind) continue;
+            rows.push_back({i, static_cast<int>(top * minimap_.height()),
+                            std::max(1, static_cast<int>(height * minimap_.height()))});
+            return;  // one lane of a kind tells enough at this size
+        }
+    };
+    add(LaneKind::kSteps, 0.0, 0.62);
+    add(LaneKind::kFetches, 0.7, 0.3);
+    RasterStyle style;
+    style.dark = theme.dark;
+    style.ground = theme.ground.rgb();
+    style.bar_top_ns = bar_top_ns();
+    std::vector<LabelSlot> none;
+    const TimeMapping whole(bounds(), minimap_.width());
+    TrackRaster(view_->lanes, style).paint(minimap_, whole, rows, 1 << 20, none);
+    minimap_.setDevicePixelRatio(ratio);
+}
+
+void TimelineView::paint_minimap(QPainter& painter, const Theme& theme) const {
+    const QRect map = minimap_rect();
+    painter.fillRect(QRect(0, 0, width(), map.height()), theme.panel);
+    painter.drawImage(map.topLeft() + QPoint(0, 3), minimap_);
+    if (!view_) return;
+    const TimeMapping whole(bounds(), map.width());
+    const double left = map.left() + whole.x_at(stack_->current().start_ns);
+    const double right = map.left() + whole.x_at(stack_->current().end_ns);
+    const QRectF window(
+        std::max<double>(left, map.left()), 1.5,
+        std::max(3.0, std::min<double>(right, map.right()) - std::max<double>(left, map.left())),
+        map.height() - 3);
+    QColor outside = theme.panel;
+    outside.setAlpha(150);
+    painter.fillRect(QRectF(map.left(), 3, window.left() - map.left(), map.height() - 6), outside);
+    painter.fillRect(QRectF(window.right(), 3, map.right() + 1 - window.right(), map.height() - 6),
+                     outside);
+    painter.setPen(QPen(theme.accent, 1));
+    painter.setBrush(Qt::NoBrush);
+    painter.drawRect(window);
+    painter.setPen(theme.dim_text);
+    painter.drawText(QRect(10, 0, map.left() - 16, map.height()), Qt::AlignVCenter | Qt::AlignLeft,
+                     "whole run");
+}
+
+void TimelineView::paint_ruler(QPainter& painter, const Theme& theme) const {
+    const QRect ruler = ruler_rect();
+    painter.fillRect(QRect(0, ruler.top(), width(), ruler.height()), theme.panel);
+    painter.setPen(theme.border);
+    painter.drawLine(0, ruler.bottom(), width(), ruler.bottom());
+    const QFontMetrics metrics(font());
+    const int base = ruler.top() + (ruler.height() + metrics.ascent() - metrics.descent()) / 2;
+    for (const Tick& tick : time_ticks(mapping(), metrics.horizontalAdvance("0000.000 ms") + 16)) {
+        const double x = ruler.left() + mapping().x_at(tick.time_ns);
+        if (x < ruler.left() || x > ruler.right()) continue;
+        painter.setPen(theme.border);
+        painter.drawLine(QPointF(std::floor(x) + 0.5, ruler.top() + 5),
+                         QPointF(std::floor(x) + 0.5, ruler.bottom()));
+        painter.setPen(theme.dim_text);
+        if (x + 5 + metrics.horizontalAdvance(tick.label) < ruler.right()) {
+            painter.drawText(QPointF(x + 5, base), tick.label);
+        }
+    }
+    painter.setPen(theme.dim_text);
+    painter.drawText(QRect(10, ruler.top(), ruler.left() - 16, ruler.height()),
+                     Qt::AlignVCenter | Qt::AlignLeft,
+                     format_duration(stack_->current().span()) + " shown");
+}
+
+void TimelineView::paint_gutter(QPainter& painter, const Theme& theme) const {
+    const QRect tracks = tracks_rect();
+    const QRect gutter(0, tracks.top(), tracks.left(), tracks.height());
+    painter.fillRect(gutter, theme.panel);
+    painter.save();
+    painter.setClipRect(gutter);
+    const QFontMetrics metrics(font());
+    const QFont small = small_font(*this);
+    const QFontMetrics small_metrics(small);
+    for (const GroupPlace& place : layout_.groups) {
+        const LaneGroup& group = view_->lanes.groups[place.group];
+        const int top = tracks.top() + place.top - scroll_->value();
+        painter.setPen(theme.border);
+        if (place.group > 0) painter.drawLine(0, top - 4, gutter.right(), top - 4);
+        QString subtitle = group.subtitle;
+        if (group.kind == LaneKind::kSteps && view_->metrics.step_ns.count > 0) {
+            subtitle = "median " + format_duration(view_->metrics.step_ns.median);
+        }
+        if (group.count > 1 && group.kind == LaneKind::kFetches) {
+            subtitle += QString("\nup to %1 at once").arg(group.count);
+        }
+        const int both = metrics.height() + small_metrics.height();
+        const bool two = !subtitle.isEmpty() && place.height >= both - 2;
+        const int text_top = two ? top + std::min(6, (place.height - both + 2) / 2)
+                                 : top + (place.height - metrics.height()) / 2;
+        painter.setFont(font());
+        painter.setPen(theme.text);
+        painter.drawText(QRect(10, text_top, gutter.width() - 14, metrics.height()),
+                         Qt::AlignLeft | Qt::AlignVCenter,
+                         metrics.elidedText(group.title, Qt::ElideRight, gutter.width() - 14));
+        if (!two) continue;
+        painter.setFont(small);
+        painter.setPen(theme.dim_text);
+        painter.drawText(
+            QRect(10, text_top + metrics.height(), gutter.width() - 12,
+                  std::min(place.height - metrics.height() + 4, 3 * small_metrics.height())),
+            Qt::AlignLeft | Qt::AlignTop, subtitle);
+    }
+    painter.restore();
+    painter.setPen(theme.border);
+    painter.drawLine(gutter.right(), 0, gutter.right(), height() - legend_height());
+}
+
+void TimelineView::paint_legend(QPainter& painter, const Theme& theme) const {
+    if (!view_) return;
+    const QRect area(0, height() - legend_height(), width(), legend_height());
+    painter.fillRect(area, theme.panel);
+    painter.setPen(theme.border);
+    painter.drawLine(area.topLeft(), area.topRight());
+    const QFont small = small_font(*this);
+    const QFontMetrics metrics(small);
+    painter.setFont(small);
+    // In the names' order, each once, and only what this run has events of.
+    std::set<std::uint32_t> used;
+    for (const analysis::OpKindTotal& kind : view_->metrics.by_kind) {
+        for (std::uint32_t n = 0; n < view_->lanes.names.size(); ++n) {
+            const std::string_view name = op_kind_name(kind.kind);
+            if (view_->lanes.names[n].text == QLatin1String(name.data(), int(name.size()))) {
+                used.insert(n);
+            }
+        }
+    }
+    for (const Lane& lane : view_->lanes.lanes) {
+        if (lane.kind == LaneKind::kOps) continue;
+        for (std::size_t i = 0; i < std::min<std::size_t>(lane.events.size(), 4096); ++i) {
+            used.insert(lane.events.name(i));
+        }
+    }
+    int x = 10;
+    const int centre = area.center().y() + 1;
+    for (const std::uint32_t n : used) {
+        const EventName& name = view_->lanes.names[n];
+        const int wide = metrics.horizontalAdvance(name.text);
+        if (x + 14 + wide > area.right() - 8) break;
+        painter.fillRect(QRect(x, centre - 5, 10, 10),
+                         QColor::fromRgb(hue_rgb(name.hue, theme.dark)));
+        painter.setPen(theme.dim_text);
+        painter.drawText(x + 14, centre + (metrics.ascent() - metrics.descent()) / 2, name.text);
+        x += 14 + wide + 14;
+    }
+}
+
+void TimelineView::paintEvent(QPaintEvent*) {
+    const Theme theme = Theme::of(palette());
+    if (tracks_.devicePixelRatio() != devicePixelRatioF()) tracks_dirty_ = true;
+    if (tracks_dirty_) render_tracks();
+    if (minimap_dirty_) render_minimap();
+    QPainter painter(this);
+    painter.setFont(font());
+    const QRect tracks = tracks_rect();
+    painter.fillRect(QRect(tracks.right() + 1, 0, width() - tracks.right(), height()), theme.panel);
+    painter.drawImage(tracks.topLeft(), tracks_);
+    if (view_) {
+        paint_overlays(painter, theme);
+    } else {
+        painter.setPen(theme.dim_text);
+        painter.drawText(tracks, Qt::AlignCenter, "Open a trace: File \u2192 Open, or Ctrl+O");
+    }
+    paint_gutter(painter, theme);
+    paint_minimap(painter, theme);
+    paint_ruler(painter, theme);
+    paint_legend(painter, theme);
+    if (view_) paint_cursor(painter, theme);
+}
+
+}  // namespace hc::gui

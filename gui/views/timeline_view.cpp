@@ -1,0 +1,279 @@
+#include "gui/views/timeline_view.h"
+
+#include <QEvent>
+#include <QScrollBar>
+#include <algorithm>
+
+#include "gui/models/flow.h"
+
+namespace hc::gui {
+namespace {
+
+constexpr int kMinimapHeight = 30;
+constexpr int kRulerHeight = 24;
+// A pause of that length ends a burst of wheel clicks.
+constexpr qint64 kBurstMs = 500;
+// How near to an event, in pixels, a click must be to take it.
+constexpr double kReachPx = 3;
+
+}  // namespace
+
+TimelineView::TimelineView(QWidget* parent) : QWidget(parent) {
+    stack_ = new ViewStack(this);
+    scroll_ = new QScrollBar(Qt::Vertical, this);
+    setMouseTracking(true);
+    setFocusPolicy(Qt::StrongFocus);
+    setAttribute(Qt::WA_OpaquePaintEvent);
+    setAccessibleName("timeline");
+    connect(stack_, &ViewStack::changed, this, [this] {
+        invalidate();
+        Q_EMIT range_changed();
+    });
+    connect(scroll_, &QScrollBar::valueChanged, this, [this] { invalidate(); });
+    relayout();
+}
+
+void TimelineView::set_view(RunViewPtr view) {
+    view_ = std::move(view);
+    selection_.reset();
+    flow_.clear();
+    measured_.reset();
+    minimap_dirty_ = true;
+    relayout();
+    stack_->reset(view_ ? view_->decode.padded(0.005) : TimeRange{0, 1e6});
+    Q_EMIT selection_changed();
+}
+
+TimeMapping TimelineView::mapping() const {
+    return {stack_->current(), tracks_rect().width()};
+}
+
+const TimeRange& TimelineView::bounds() const {
+    static const TimeRange kEmpty{0, 1e6};
+    return view_ ? view_->lanes.bounds : kEmpty;
+}
+
+int TimelineView::gutter_width() const {
+    const QFontMetrics metrics(font());
+    int widest = metrics.horizontalAdvance("decode thread");
+    if (view_) {
+        for (const LaneGroup& group : view_->lanes.groups) {
+            widest = std::max(widest, metrics.horizontalAdvance(group.title));
+            widest = std::max(widest, metrics.horizontalAdvance(group.subtitle) * 9 / 10);
+        }
+    }
+    return std::clamp(widest + 20, 90, 190);
+}
+
+int TimelineView::legend_height() const {
+    return view_ ? QFontMetrics(font()).height() + 10 : 0;
+}
+
+QRect TimelineView::minimap_rect() const {
+    const int left = gutter_width();
+    return {left, 0, std::max(1, width() - left - scroll_->sizeHint().width()), kMinimapHeight};
+}
+
+QRect TimelineView::ruler_rect() const {
+    const QRect map = minimap_rect();
+    return {map.left(), map.bottom() + 1, map.width(), kRulerHeight};
+}
+
+QRect TimelineView::tracks_rect() const {
+    const QRect ruler = ruler_rect();
+    const int top = ruler.bottom() + 1;
+    return {ruler.left(), top, ruler.width(), std::max(1, height() - top - legend_height())};
+}
+
+void TimelineView::relayout() {
+    const QRect tracks = tracks_rect();
+    layout_ = view_ ? lay_out(view_->lanes, tracks.height()) : LaneLayout{};
+    scroll_->setGeometry(width() - scroll_->sizeHint().width(), tracks.top(),
+                         scroll_->sizeHint().width(), tracks.height());
+    scroll_->setRange(0, std::max(0, layout_.height - tracks.height()));
+    scroll_->setPageStep(tracks.height());
+    scroll_->setSingleStep(20);
+    scroll_->setVisible(scroll_->maximum() > 0);
+    minimap_dirty_ = true;
+    invalidate();
+}
+
+void TimelineView::invalidate() {
+    tracks_dirty_ = true;
+    update();
+}
+
+void TimelineView::resizeEvent(QResizeEvent*) {
+    relayout();
+}
+
+void TimelineView::changeEvent(QEvent* event) {
+    const auto type = event->type();
+    if (type == QEvent::PaletteChange || type == QEvent::FontChange ||
+        type == QEvent::StyleChange) {
+        relayout();
+    }
+    QWidget::changeEvent(event);
+}
+
+void TimelineView::select(std::optional<EventRef> event) {
+    if (event == selection_) return;
+    selection_ = event;
+    flow_.clear();
+    if (selection_ && view_) {
+        if (const auto fetch = fetch_of(*view_, *selection_)) {
+            flow_ = flow_of_fetch(*view_, *fetch);
+        }
+    }
+    update();
+    Q_EMIT selection_changed();
+}
+
+void TimelineView::set_measured(std::optional<TimeRange> range) {
+    measured_ = range;
+    update();
+    Q_EMIT measured_changed();
+}
+
+QRectF TimelineView::rect_of(const EventRef& event) const {
+    const LaneEvents& events = view_->lanes.lanes[event.lane].events;
+    const LanePlace& place = layout_.lanes[event.lane];
+    const QRect tracks = tracks_rect();
+    const TimeMapping map = mapping();
+    const double left = map.x_at(static_cast<double>(events.start(event.index)));
+    const double right = map.x_at(static_cast<double>(events.end(event.index)));
+    return {tracks.left() + left, static_cast<double>(tracks.top() + place.top - scroll_->value()),
+            right - left, static_cast<double>(place.height)};
+}
+
+void TimelineView::reveal(const EventRef& event) {
+    const LanePlace& place = layout_.lanes[event.lane];
+    const QRect tracks = tracks_rect();
+    if (place.top < scroll_->value()) scroll_->setValue(place.top - 4);
+    if (place.top + place.height > scroll_->value() + tracks.height()) {
+        scroll_->setValue(place.top + place.height + 4 - tracks.height());
+    }
+    const LaneEvents& events = view_->lanes.lanes[event.lane].events;
+    const auto start = static_cast<double>(events.start(event.index));
+    const auto end = static_cast<double>(events.end(event.index));
+    const TimeRange shown = stack_->current();
+    if (end > shown.start_ns + shown.span() * 0.02 && start < shown.end_ns - shown.span() * 0.02) {
+        return;
+    }
+    const double shift = (start + end) / 2 - shown.centre();
+    stack_->set(clamped({shown.start_ns + shift, shown.end_ns + shift}, bounds()), burst_gesture());
+}
+
+std::optional<EventRef> TimelineView::event_under(const QPointF& position) const {
+    const QRect tracks = tracks_rect();
+    if (!view_ || !tracks.contains(position.toPoint())) return std::nullopt;
+    const int y = static_cast<int>(position.y()) - tracks.top() + scroll_->value();
+    const auto lane = layout_.lane_at(y);
+    if (!lane) return std::nullopt;
+    const TimeMapping map = mapping();
+    const auto found =
+        event_at(view_->lanes.lanes[*lane], map.time_at(position.x() - tracks.left()),
+                 kReachPx * map.ns_per_px());
+    if (!found) return std::nullopt;
+    return EventRef{*lane, *found};
+}
+
+std::uint64_t TimelineView::burst_gesture() {
+    if (!last_burst_.isValid() || last_burst_.elapsed() > kBurstMs) ++gesture_;
+    last_burst_.restart();
+    return gesture_;
+}
+
+void TimelineView::zoom(double factor, double x, std::uint64_t gesture) {
+    stack_->set(mapping().zoomed(factor, x, bounds()), gesture);
+}
+
+void TimelineView::pan(double pixels, std::uint64_t gesture) {
+    stack_->set(mapping().panned(pixels, bounds()), gesture);
+}
+
+void TimelineView::fit_all() {
+    stack_->set(clamped(bounds().padded(1), bounds()));
+}
+
+void TimelineView::fit_decode() {
+    if (view_) stack_->set(clamped(view_->decode.padded(0.005), bounds()));
+}
+
+void TimelineView::fit_selection() {
+    if (measured_) {
+        stack_->set(clamped(*measured_, bounds()));
+        return;
+    }
+    if (!selection_ || !view_) return;
+    std::vector<EventRef> events = flow_;
+    events.push_back(*selection_);
+    TimeRange all;
+    for (std::size_t i = 0; i < events.size(); ++i) {
+        const LaneEvents& lane = view_->lanes.lanes[events[i].lane].events;
+        const auto start = static_cast<double>(lane.start(events[i].index));
+        const auto end = static_cast<double>(lane.end(events[i].index));
+        all.start_ns = i == 0 ? start : std::min(all.start_ns, start);
+        all.end_ns = i == 0 ? end : std::max(all.end_ns, end);
+    }
+    stack_->set(clamped(all.padded(0.1), bounds()));
+}
+
+bool TimelineView::go_to_step(std::int64_t step) {
+    const auto row = view_ ? view_->step_row(step) : std::nullopt;
+    if (!row) return false;
+    const TimeRange range = view_->step_range(*row);
+    // Two steps on each side tell whether this one is unlike its neighbours; a zoom that shows
+    // less is kept.
+    const double span = std::min(stack_->current().span(), range.span() * 5);
+    stack_->set(clamped({range.centre() - span / 2, range.centre() + span / 2}, bounds()));
+    if (const auto event = view_->locate_step(*row)) select(*event);
+    return true;
+}
+
+void TimelineView::go_to_trigger(int direction) {
+    if (!view_) return;
+    const trace::Steps& steps = view_->data.steps;
+    // From the selected step on where one is selected, else from the middle of the view.
+    double from = stack_->current().centre();
+    if (selection_ && view_->lanes.lanes[selection_->lane].kind == LaneKind::kSteps) {
+        const std::size_t row =
+            view_->lanes.lanes[selection_->lane].events.source(selection_->index);
+        from = view_->step_range(row).centre();
+    }
+    std::optional<std::size_t> best;
+    double best_distance = 0;
+    for (std::size_t row = 0; row < steps.size(); ++row) {
+        const double distance = (view_->step_range(row).centre() - from) * direction;
+        if (view_->facts[row].triggers == 0 || distance <= 1) continue;
+        if (!best || distance < best_distance) {
+            best = row;
+            best_distance = distance;
+        }
+    }
+    if (best) go_to_step(steps.step[*best]);
+}
+
+void TimelineView::step_selection(int direction) {
+    if (!view_) return;
+    if (!selection_) {
+        // Nothing selected yet: begin with the first step in sight.
+        for (std::size_t lane = 0; lane < view_->lanes.lanes.size(); ++lane) {
+            const LaneEvents& events = view_->lanes.lanes[lane].events;
+            const std::size_t first = events.first_starting_at(stack_->current().start_ns);
+            if (first < events.size()) {
+                select(EventRef{lane, first});
+                return;
+            }
+        }
+        return;
+    }
+    EventRef next = *selection_;
+    const std::size_t count = view_->lanes.lanes[next.lane].events.size();
+    if (direction < 0 ? next.index == 0 : next.index + 1 >= count) return;
+    next.index = direction < 0 ? next.index - 1 : next.index + 1;
+    select(next);
+    reveal(next);
+}
+
+}  // namespace hc::gui
