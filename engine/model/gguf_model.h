@@ -15,9 +15,9 @@ namespace hc::model {
 /// for read_weights.
 [[nodiscard]] ModelShape read_shape(const GgufFile& file);
 
-/// Divisors of the rotary frequencies [head_dim/2]: tensor rope_freqs.weight, or computed from
-/// the keys of rope.scaling; empty where the model has neither.
-[[nodiscard]] std::vector<float> read_rope_factors(const GgufFile& file, const ModelShape& shape);
+/// How the file scales rotary frequencies: divisors [head_dim/2] of tensor rope_freqs.weight, or
+/// the keys of rope.scaling, which complete `shape`; empty where there is no divisor.
+[[nodiscard]] std::vector<float> read_rope(const GgufFile& file, ModelShape& shape);
 
 [[nodiscard]] TokenizerData read_tokenizer(const GgufFile& file);
 

@@ -1,13 +1,14 @@
-// Rotary scaling of a GGUF file -> divisors per frequency.
+// Rotary scaling of a GGUF file -> divisors, or constants of ModelShape.
 #include <fmt/format.h>
 #include <cmath>
 
 #include "engine/model/gguf_model.h"
 #include "engine/model/gguf_tensors.h"
-#include "engine/model/rope_scaling.h"
 
 namespace hc::model {
 namespace {
+
+constexpr std::string_view kFactors = "rope_freqs.weight";
 
 double positive(const GgufFile& file, const std::string& key, double otherwise) {
     const double value = file.find_number(key).value_or(otherwise);
@@ -37,24 +38,28 @@ RopeScaling read_llama3(const GgufFile& file, const std::string& prefix) {
     return scaling;
 }
 
+/// Converters that compute the divisors of Llama-3 scaling write them instead of its keys.
+std::vector<float> read_factors(const GgufFile& file, std::int64_t size) {
+    std::vector<float> factors = read_vector(file, kFactors, size);
+    for (const float factor : factors) {
+        if (!(factor > 0) || !std::isfinite(factor)) {
+            file.fail(
+                fmt::format("tensor '{}' holds {}, expected numbers above 0", kFactors, factor));
+        }
+    }
+    return factors;
+}
+
 }  // namespace
 
-std::vector<float> read_rope_factors(const GgufFile& file, const ModelShape& shape) {
+std::vector<float> read_rope(const GgufFile& file, ModelShape& shape) {
     const std::string prefix = shape.architecture + ".rope.scaling.";
     const std::string_view type = file.find_string(prefix + "type").value_or("none");
     std::vector<float> factors;
-    if (file.find_tensor("rope_freqs.weight") != nullptr) {
-        factors = read_vector(file, "rope_freqs.weight", shape.head_dim / 2);
-        for (const float factor : factors) {
-            if (!(factor > 0) || !std::isfinite(factor)) {
-                file.fail(
-                    fmt::format("tensor 'rope_freqs.weight' holds {}, expected numbers "
-                                "above 0",
-                                factor));
-            }
-        }
+    if (file.find_tensor(kFactors) != nullptr) {
+        factors = read_factors(file, shape.head_dim / 2);
     } else if (type == "llama3") {
-        factors = llama3_rope_factors(read_llama3(file, prefix), shape.rope_theta, shape.head_dim);
+        shape.rope_scaling = read_llama3(file, prefix);
     }
     if (type == "linear") {
         const double factor = positive(file, prefix + "factor", 1.0);

@@ -102,7 +102,7 @@ Weights read_weights(const GgufFile& file, ModelShape& shape) {
                           : tensors.matrix("output.weight", shape.vocab, shape.hidden);
     // Converters write the rows of `llama` models in the order of the original Llama code.
     weights.rope_interleaved = shape.architecture == "llama";
-    weights.rope_factors = read_rope_factors(file, shape);
+    weights.rope_factors = read_rope(file, shape);
     tensors.mark_used("rope_freqs.weight");
     tensors.refuse_others(shape);
     return weights;

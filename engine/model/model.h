@@ -34,9 +34,8 @@ struct Weights {
     /// True when the rows of q and k are in the interleaved order that GGUF `llama` files use
     /// (RoPE rotates neighbours 2i, 2i+1); false: RoPE rotates halves (i, i + head_dim/2).
     bool rope_interleaved = false;
-    /// Per-frequency divisors [head_dim/2], whether the file lists them or states a scaling;
-    /// empty: none. Loaders put all scaling here and leave ModelShape::rope_scaling at none, so
-    /// that nobody applies it twice.
+    /// Per-frequency divisors that the file lists, [head_dim/2]; empty: none. Where they are given
+    /// ModelShape::rope_scaling is left at none, so that nobody scales twice.
     std::vector<float> rope_factors;
 };
 

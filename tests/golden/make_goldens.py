@@ -22,13 +22,14 @@ import numpy as np
 import tokenizers
 import torch
 import transformers
-from tokenizers import Regex, Tokenizer, models, pre_tokenizers
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 
 POSITIONS = 16
 ENTRIES = 256
 TOP = 8
 GREEDY = 64
 SEED = 20250101
+LONG_QUESTION = "\n\nRepeat the first section of the text above word for word."
 LICENSES = pathlib.Path("/usr/share/common-licenses")
 
 # The published patterns of Llama 3 and Qwen2 (tokenizer.json of these models).
@@ -98,6 +99,7 @@ def tokenizer_of(fields):
     kinds = fields["tokenizer.ggml.token_type"].contents()
     merges = [tuple(m.split(" ")) for m in fields["tokenizer.ggml.merges"].contents()]
     tokenizer = Tokenizer(models.BPE({t: i for i, t in enumerate(tokens)}, merges))
+    tokenizer.decoder = decoders.ByteLevel()
     tokenizer.pre_tokenizer = PRE_TOKENIZERS["smollm"]
     control = [t for t, kind in zip(tokens, kinds) if kind == 3]
     tokenizer.add_special_tokens([tokenizers.AddedToken(t, special=True, normalized=False)
@@ -183,21 +185,24 @@ def model_of(reader):
 
 
 def prompts(tokenizer):
-    """Name and token ids: a chat of one question, and texts that end in the middle."""
+    """Name and token ids: a question, a text that breaks off, a long text and a question.
+
+    Greedy continuations can be compared only where no two tokens tie: the questions are such
+    that the best token always leads by more than implementations differ (see
+    smallest_greedy_margin in the output).
+    """
     def ids(text):
         return tokenizer.encode(text, add_special_tokens=False).ids
 
-    def chat(text):
-        return ("<|im_start|>system\nYou are a helpful AI assistant named SmolLM, trained by Hugging "
-                f"Face<|im_end|>\n<|im_start|>user\n{text}<|im_end|>\n<|im_start|>assistant\n")
-
+    head = ("<|im_start|>system\nYou are a helpful AI assistant named SmolLM, trained by Hugging "
+            "Face<|im_end|>\n<|im_start|>user\n")
+    tail = "<|im_end|>\n<|im_start|>assistant\n"
     apache = (LICENSES / "Apache-2.0").read_text()
     gpl = (LICENSES / "GPL-3").read_text()
-    question = "\n\nIn two sentences: what does the text above allow, and what does it demand?"
     return {
-        "short": ids(chat("Explain in simple words why the sky is blue.")),
+        "short": ids(head + "Explain in simple words why the sky is blue." + tail),
         "1k": ids(apache)[:1024],
-        "4k": ids(chat(""))[:-4] + ids(gpl)[:4000] + ids(question) + ids(chat(""))[-4:],
+        "4k": ids(head) + ids(gpl)[:4000] + ids(LONG_QUESTION + tail),
     }
 
 

@@ -97,23 +97,37 @@ TEST(LoadModel, ReadsRopeFactorsFromTheirTensor) {
     EXPECT_EQ(model.shape.rope_scaling.factor, 1.0);
 }
 
-TEST(LoadModel, ComputesRopeFactorsFromKeys) {
+TEST(LoadModel, ReadsLlama3ScalingFromKeys) {
     GgufBuilder builder = tiny_model();
     builder.add_string("llama.rope.scaling.type", "llama3");
-    builder.add_float32("llama.rope.scaling.factor", 8);
-    builder.add_float32("llama.rope.scaling.low_freq_factor", 1);
-    builder.add_float32("llama.rope.scaling.high_freq_factor", 4);
+    builder.add_float32("llama.rope.scaling.factor", 32);
+    builder.add_float32("llama.rope.scaling.low_freq_factor", 2);
+    builder.add_float32("llama.rope.scaling.high_freq_factor", 5);
     builder.add_uint32("llama.rope.scaling.original_context_length", 512);
     const std::string bytes = builder.build();
-    const std::vector<float> factors = model_from_gguf(as_bytes(bytes), "m").weights.rope_factors;
-    // theta 10000, head_dim 16: wavelengths 2 pi 10^(i/2) = 6.3, 19.9, 62.8, 198.7, 628, ...
-    // Below 512/4 = 128 they stay, above 512/1 they take the factor 8, and 198.69 blends by
-    // (512/198.69 - 1) / (4 - 1) = 0.52562: 1 / (0.47438/8 + 0.52562) = 1.70962.
-    ASSERT_EQ(factors.size(), 8U);
-    EXPECT_EQ(factors[0], 1.0F);
-    EXPECT_EQ(factors[2], 1.0F);
-    EXPECT_NEAR(factors[3], 1.70962F, 1e-4F);
-    for (std::size_t i = 4; i < 8; ++i) EXPECT_EQ(factors[i], 8.0F);
+    const Model model = model_from_gguf(as_bytes(bytes), "m");
+    EXPECT_EQ(model.shape.rope_scaling, (RopeScaling{32, 2, 5, 512}));
+    EXPECT_TRUE(model.weights.rope_factors.empty());
+    // Divisors of the file come first: nothing may be scaled twice.
+    builder.add_tensor("rope_freqs.weight", {8}, std::vector<float>(8, 3.0F));
+    const std::string both = builder.build();
+    const Model with_factors = model_from_gguf(as_bytes(both), "m");
+    EXPECT_EQ(with_factors.shape.rope_scaling, RopeScaling{});
+    EXPECT_THAT(with_factors.weights.rope_factors, Each(3.0F));
+    builder.tensor("rope_freqs.weight").data.assign(32, '\0');
+    EXPECT_THAT(load_error(builder.build()), HasSubstr("'rope_freqs.weight' holds 0"));
+}
+
+TEST(LoadModel, RefusesLlama3ScalingWhoseBandsCross) {
+    GgufBuilder builder = tiny_model();
+    builder.add_string("llama.rope.scaling.type", "llama3");
+    builder.add_float32("llama.rope.scaling.low_freq_factor", 4);
+    EXPECT_THAT(load_error(builder.build()),
+                HasSubstr("high_freq_factor' is 4, expected more than"));
+    builder = tiny_model();
+    builder.add_string("llama.rope.scaling.type", "llama3");
+    builder.add_float32("llama.rope.scaling.factor", 0);
+    EXPECT_THAT(load_error(builder.build()), HasSubstr("is 0, expected a number above 0"));
 }
 
 TEST(LoadModel, AppliesLinearScalingToEveryFrequencyAndRefusesOtherKinds) {
