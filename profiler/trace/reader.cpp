@@ -177,7 +177,8 @@ std::string lost_records(const std::map<std::string, std::string>& meta) {
 }  // namespace
 
 struct Trace::Impl {
-    std::filesystem::path path;
+    std::filesystem::path path;  // as the user named it
+    std::filesystem::path file;  // absolute
     Opened opened;
     std::map<std::string, std::string> meta;
     std::vector<Run> runs;
@@ -224,7 +225,8 @@ std::string unfinished_warning(const std::map<std::string, std::string>& meta, b
 Trace::Trace(const std::filesystem::path& path) : impl_(std::make_unique<Impl>()) {
     impl_->path = path;
     check_file(path);
-    const std::string file = std::filesystem::absolute(path).string();
+    impl_->file = std::filesystem::absolute(path);
+    const std::string file = impl_->file.string();
     const LogState log = log_state(file);
     guarded(path, [&] {
         impl_->opened = open_database(file);
@@ -301,7 +303,7 @@ RunData Trace::read(RunId id, const Parts& parts, Progress& progress) const {
         ReadPlan plan;
         plan.parts = parts;
         plan.scan = impl_->runs.size() <= kScanRuns;
-        const auto bytes = std::filesystem::file_size(impl_->path, error);
+        const auto bytes = std::filesystem::file_size(impl_->file, error);
         plan.file_bytes = error ? 0 : static_cast<std::size_t>(bytes);
         // One transaction: a file that is being written shows one moment in all its tables.
         database.execute("BEGIN");

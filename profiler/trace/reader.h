@@ -12,6 +12,7 @@
 
 namespace hc::trace {
 
+/// Its const members may be called from several threads.
 class Trace {
 public:
     /// Throws Error(kInput) with its own message for: no SQLite file, no hcprof trace, a newer
@@ -37,6 +38,9 @@ public:
         bool operations = true;
         bool attention = true;
     };
+    /// Throws Error(kInput) for values that no writer of ours leaves (a layer of a million, a
+    /// position beyond the prompt), Error(kInterrupted) when `progress` was cancelled. Times of
+    /// fetches that never began are -1.
     [[nodiscard]] RunData read(RunId id, const Parts& parts, Progress& progress) const;
     [[nodiscard]] std::vector<RecallRecord> recall(RunId id) const;
 

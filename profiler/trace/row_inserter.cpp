@@ -239,9 +239,14 @@ void RowInserter::insert_drift(RunId run, const DriftRecord& d) {
 
 void RowInserter::insert_fetch(RunId run, const FetchRecord& f) {
     const std::int64_t epoch = epoch_of(run);
+    // A fetch that never began has no times; on a running clock those are 0.
+    const auto time = [epoch](std::int64_t value) {
+        const bool none = value < 0 || (value == 0 && epoch != 0);
+        return none ? Number{} : Number{value - epoch};
+    };
     insert(fetch_, run, f.id, f.check_id, f.sequence, f.layer, fetch_way_name(f.way), f.rows_wanted,
-           f.rows_fetched, f.runs, f.bytes, f.queued_ns - epoch, f.start_ns - epoch,
-           f.end_ns - epoch, f.due_step, none_if_negative(f.committed_step), f.exposed_ns,
+           f.rows_fetched, f.runs, f.bytes, f.queued_ns - epoch, time(f.start_ns), time(f.end_ns),
+           f.due_step, none_if_negative(f.committed_step), f.exposed_ns,
            none_if_negative(f.fetch_op), none_if_negative(f.commit_op),
            none_if_negative(f.first_use_op), f.superseded);
 }

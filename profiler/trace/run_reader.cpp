@@ -35,6 +35,10 @@ std::int64_t time_at(const Statement& row, int column) {
 std::int64_t amount_at(const Statement& row, int column) {
     return ranged(row, column, 0, kMaxAmount, "amount");
 }
+/// For columns that are never NULL; asking costs as much as reading.
+std::int64_t required_id(const Statement& row, int column) {
+    return ranged(row, column, -1, kMaxId, "id");
+}
 /// -1 where the file holds NULL.
 std::int64_t id_at(const Statement& row, int column) {
     return row.is_null(column) ? -1 : ranged(row, column, -1, kMaxId, "id");
@@ -163,8 +167,8 @@ void read_ops(const Database& database, RunId run, const ReadPlan& plan, Progres
             throw BadData(fmt::format("unknown operation kind {}", kind));
         }
         const std::int64_t start = time_at(row, 5);
-        ops.op_id.push_back(id_at(row, 0));
-        ops.step.push_back(id_at(row, 1));
+        ops.op_id.push_back(required_id(row, 0));
+        ops.step.push_back(required_id(row, 1));
         ops.layer.push_back(index_at(row, 2, "layer"));
         ops.kind.push_back(kinds[static_cast<std::size_t>(kind)]);
         ops.stream.push_back(int_at(row, 4, "stream"));
@@ -182,8 +186,8 @@ void read_ops(const Database& database, RunId run, const ReadPlan& plan, Progres
 void read_edges(const Database& database, RunId run, Progress& progress, Edges& edges) {
     Statement rows = database.prepare("SELECT from_op, to_op, kind FROM hc_edge WHERE run = ?");
     for_rows(rows, run, progress, [&](const Statement& row) {
-        edges.from_op.push_back(id_at(row, 0));
-        edges.to_op.push_back(id_at(row, 1));
+        edges.from_op.push_back(required_id(row, 0));
+        edges.to_op.push_back(required_id(row, 1));
         edges.kind.push_back(name_at<EdgeKind>(row, 2, "edge kind"));
     });
 }
@@ -273,8 +277,8 @@ void read_fetches(const Database& database, RunId run, Progress& progress, RunDa
         f.runs = amount_at(row, 7);
         f.bytes = amount_at(row, 8);
         f.queued_ns = time_at(row, 9);
-        f.start_ns = time_at(row, 10);
-        f.end_ns = time_at(row, 11);
+        f.start_ns = row.is_null(10) ? -1 : time_at(row, 10);
+        f.end_ns = row.is_null(11) ? -1 : time_at(row, 11);
         f.due_step = id_at(row, 12);
         f.committed_step = id_at(row, 13);
         f.exposed_ns = amount_at(row, 14);

@@ -177,8 +177,8 @@ CREATE TABLE hc_retrieval (        -- one row per fetch
     runs           INTEGER NOT NULL, -- contiguous pieces of the host tier
     bytes          INTEGER NOT NULL,
     queued_ns      INTEGER NOT NULL,
-    start_ns       INTEGER NOT NULL,
-    end_ns         INTEGER NOT NULL,
+    start_ns       INTEGER,        -- NULL: superseded before it began
+    end_ns         INTEGER,
     due_step       INTEGER NOT NULL, -- to be committed at the start of this step
     committed_step INTEGER,        -- NULL: never (superseded, or the run ended)
     exposed_ns     INTEGER NOT NULL, -- the compute stream waited this long for it

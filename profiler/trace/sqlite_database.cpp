@@ -137,6 +137,8 @@ Database::Database(const std::string& path, Open mode) {
     const std::string name = mode == Open::kImmutable ? immutable_uri(path) : path;
     int flags = mode == Open::kReadWrite ? SQLITE_OPEN_READWRITE : SQLITE_OPEN_READONLY;
     if (mode == Open::kImmutable) flags |= SQLITE_OPEN_URI;
+    // Without SQLite's own lock around every column; the header says who may call when.
+    flags |= SQLITE_OPEN_NOMUTEX;
     const int code = sqlite3_open_v2(name.c_str(), &handle_, flags, nullptr);
     if (code != SQLITE_OK) {
         const std::string message =

@@ -68,6 +68,7 @@ private:
     sqlite3_stmt* statement_ = nullptr;
 };
 
+/// A connection and its statements are used by one thread at a time; the owner sees to it.
 class Database {
 public:
     enum class Open : std::uint8_t {

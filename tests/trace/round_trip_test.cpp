@@ -276,6 +276,24 @@ TEST(TraceRoundTrip, StreamsValuesMetaAndRecallComeBack) {
     EXPECT_EQ(read[0].high, 0.5);
 }
 
+TEST(TraceRoundTrip, AFetchThatNeverBeganHasNoTimes) {
+    const TemporaryFolder folder;
+    const auto path = folder.path() / "trace.sqlite";
+    {
+        Writer writer(path, {});
+        const RunId run = writer.begin_run({}, {});
+        FetchRecord fetch;
+        fetch.id = 0, fetch.queued_ns = now_ns(), fetch.superseded = true;
+        writer.add_fetch(run, fetch);
+        writer.finish();
+    }
+    const RunData read = read_all(Trace(path), 0);
+    ASSERT_EQ(read.fetches.size(), 1U);
+    EXPECT_EQ(read.fetches[0].start_ns, -1);
+    EXPECT_EQ(read.fetches[0].end_ns, -1);
+    EXPECT_GE(read.fetches[0].queued_ns, 0);
+}
+
 TEST(TraceRoundTrip, LeavesOutWhatIsNotAskedFor) {
     const TemporaryFolder folder;
     const auto path = folder.path() / "trace.sqlite";
@@ -300,6 +318,37 @@ TEST(TraceRoundTrip, FlushMakesRowsVisibleToAReaderBeside) {
     writer.add_memory(run, {1, 1, 2, 3, 4, 5});
     writer.finish();
     EXPECT_EQ(read_all(Trace(path), run).memory.size(), 2U);
+}
+
+class CancelledProgress final : public Progress {
+public:
+    void begin(std::string_view, std::int64_t total) override { total_ = total; }
+    void update(std::int64_t done) override { done_ = done; }
+    void end() override {}
+    [[nodiscard]] bool cancelled() const override { return done_ > 0; }
+    std::int64_t total_ = 0, done_ = 0;
+};
+
+TEST(TraceRoundTrip, ReadingTellsItsProgressAndStopsWhenAsked) {
+    const TemporaryFolder folder;
+    const auto path = folder.path() / "trace.sqlite";
+    {
+        Writer writer(path, {});
+        const RunId run = writer.begin_run({}, {});
+        writer.add_step(run, {}, std::vector<OpRecord>(200'000), {});
+        writer.finish();
+    }
+    const Trace trace(path);
+    CancelledProgress progress;
+    try {
+        (void)trace.read(0, {}, progress);
+        FAIL();
+    } catch (const Error& error) {
+        EXPECT_EQ(error.code(), ExitCode::kInterrupted);
+    }
+    EXPECT_EQ(progress.total_, 200'000);
+    EXPECT_LT(progress.done_, 200'000);
+    EXPECT_EQ(read_all(trace, 0).ops.size(), 200'000U) << "and can be read again";
 }
 
 TEST(TraceRoundTrip, LostRecordsAreSaid) {

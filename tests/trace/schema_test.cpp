@@ -59,6 +59,30 @@ TEST(Schema, OperationsAreReadByName) {
     EXPECT_NE(file.one("SELECT count(*) FROM hc_op WHERE kind = 'attention'"), "0");
 }
 
+TEST(Documentation, ExamplesRun) {
+    const TemporaryFolder folder;
+    const auto path = folder.path() / "trace.sqlite";
+    test::write_small_trace(path);
+    SqliteFile file(path);
+    std::ifstream in(test::source_dir() / "docs" / "trace.md");
+    std::string sql;
+    bool inside = false;
+    int examples = 0;
+    for (std::string line; std::getline(in, line);) {
+        if (line == "```sql") {
+            inside = true;
+            sql.clear();
+        } else if (line == "```" && inside) {
+            inside = false;
+            EXPECT_FALSE(file.rows(sql).empty()) << sql;
+            ++examples;
+        } else if (inside) {
+            sql += line + '\n';
+        }
+    }
+    EXPECT_GE(examples, 5);
+}
+
 std::filesystem::path nsys_schema_file() {
     return test::source_dir() / ".." / "shared" / "design" / "nsys_schema.sql";
 }
