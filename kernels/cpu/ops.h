@@ -1,6 +1,6 @@
 /// The fast CPU kernels; same meaning as kernels/reference. Instruction sets are chosen once at
-/// run time (AVX-512 with VNNI/BF16/AMX, AVX2, plain), never at build time, so that one binary
-/// runs everywhere. Nothing here allocates except where said.
+/// run time (AVX-512 with VNNI, AVX2 with or without AVX-VNNI, plain), never at build time, so that
+/// one binary runs everywhere. Nothing here allocates except where said.
 #pragma once
 
 #include <cstdint>
@@ -15,8 +15,10 @@ namespace hc::kernels::cpu {
 
 enum class Precision : std::uint8_t {
     kFp32,  ///< weights as stored, arithmetic in fp32
-    kFast,  ///< int8 (or bf16) activations; docs/ states the error
+    kFast,  ///< int8 activations where weights are quantised, else as kFp32; docs/ states the error
 };
+
+enum class Level : std::uint8_t;  // dispatch.h
 
 /// What this machine's kernels use, for reports: "avx512_vnni+avx512_bf16", say.
 [[nodiscard]] std::string instruction_sets();
@@ -27,6 +29,8 @@ class PreparedWeight {
 public:
     PreparedWeight();
     PreparedWeight(const WeightView& view, Precision precision, ThreadPool& pool);  // allocates
+    /// The same for a given level of this machine instead of its best; for tests.
+    PreparedWeight(const WeightView& view, Precision precision, ThreadPool& pool, Level level);
     ~PreparedWeight();
     PreparedWeight(PreparedWeight&&) noexcept;
     PreparedWeight& operator=(PreparedWeight&&) noexcept;
@@ -72,7 +76,8 @@ struct MatmulTarget {
 void matmul_many(const MatmulTarget* targets, int count, const float* x, std::int64_t n,
                  MatmulWorkspace& workspace, ThreadPool& pool);
 
-void rms_norm(const float* x, const float* weight, std::int64_t n, std::int64_t dim, float eps, float* y);
+void rms_norm(const float* x, const float* weight, std::int64_t n, std::int64_t dim, float eps,
+              float* y);
 void rope(float* x, std::int64_t num_heads, std::int64_t head_dim, std::int64_t position,
           const float* inv_freq, bool interleaved);
 /// The same with cos and sin [head_dim/2] already computed for the position.
@@ -91,17 +96,18 @@ void decode_attention(const PagedKv& kv, const float* q, std::int64_t group, flo
 
 /// Attention over tokens [begin, end) only, unnormalised, for an exact merge of pieces:
 /// out [group, head_dim] = sum exp(s-max) v, max [group], sum [group].
-void decode_attention_piece(const PagedKv& kv, std::int64_t begin, std::int64_t end,
-                            const float* q, std::int64_t group, float* out, float* max, float* sum,
-                            float* scratch);
+void decode_attention_piece(const PagedKv& kv, std::int64_t begin, std::int64_t end, const float* q,
+                            std::int64_t group, float* out, float* max, float* sum, float* scratch);
 /// Merges `pieces` results laid out [pieces, group, head_dim], [pieces, group]; into out.
 void merge_attention_pieces(const float* partial, const float* max, const float* sum,
-                            std::int64_t pieces, std::int64_t group, std::int64_t head_dim, float* out);
+                            std::int64_t pieces, std::int64_t group, std::int64_t head_dim,
+                            float* out);
 
 void prefill_attention(const PagedKv& kv, const float* q, std::int64_t n, std::int64_t group,
                        std::int64_t q_stride, float* out, float* scratch);
 /// Floats of scratch that prefill_attention needs per worker.
-[[nodiscard]] std::int64_t prefill_attention_scratch(std::int64_t max_length, std::int64_t head_dim);
+[[nodiscard]] std::int64_t prefill_attention_scratch(std::int64_t max_length,
+                                                     std::int64_t head_dim);
 
 /// As in kernels/reference. `scratch` holds (group + 1) * (prompt + pool_width) floats.
 void selection_score(const PagedKv& kv, std::int64_t prompt, const float* q, std::int64_t group,
@@ -109,7 +115,7 @@ void selection_score(const PagedKv& kv, std::int64_t prompt, const float* q, std
 
 /// Copies `count` rows of `row_bytes` from scattered places to a contiguous buffer; neighbouring
 /// source rows are copied as one run. Returns the number of runs.
-std::int64_t gather_rows(const std::byte* src, std::int64_t src_row_bytes, const std::uint32_t* rows,
-                         std::int64_t count, std::byte* dst);
+std::int64_t gather_rows(const std::byte* src, std::int64_t src_row_bytes,
+                         const std::uint32_t* rows, std::int64_t count, std::byte* dst);
 
 }  // namespace hc::kernels::cpu

@@ -1,0 +1,69 @@
+/// AVX2, FMA and F16C: vectors of eight floats.
+
+#if defined(__x86_64__)
+
+#include <immintrin.h>
+
+#include "engine/core/half.h"
+#include "kernels/cpu/dispatch.h"
+#include "kernels/reference/ops.h"
+
+#define HC_WIDTH 8
+#define HC_TARGET __attribute__((target("avx2,fma,f16c")))
+
+namespace hc::kernels::cpu::avx2 {
+namespace {
+
+#include "kernels/cpu/simd.inc"
+
+constexpr int kFp32Tokens = 4;  // 8 sums, two weights, one input of 16 registers
+constexpr int kInt8Tokens = 4;
+constexpr int kValueVectors = 2;
+constexpr bool kFullIsSigned = true;
+
+/// a * b + c, rounded once.
+HC_INLINE vf fused(vf a, vf b, vf c) {
+    return (vf)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c);
+}
+
+HC_INLINE vf load_half(const std::byte* p) {
+    return (vf)_mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+}
+
+HC_INLINE void store_half(std::byte* p, vf v) {
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(p),
+                     _mm256_cvtps_ph((__m256)v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+}
+
+/// sum + the products of four unsigned bytes of w and four signed bytes of x, per lane. The
+/// 16-bit pair sums hold two products of codes up to 127; with kFull the codes reach 255, and
+/// the product is that of the signed code w - 128 instead: sign moved to x, |w| <= 128.
+template <bool kFull>
+HC_INLINE vi dot_bytes(vi sum, vi w, vi x) {
+    __m256i left = (__m256i)w;
+    __m256i right = (__m256i)x;
+    if constexpr (kFull) {
+        const __m256i code = _mm256_xor_si256(left, _mm256_set1_epi8(-128));
+        left = _mm256_abs_epi8(code);
+        right = _mm256_sign_epi8(right, code);
+    }
+    const __m256i pairs = _mm256_maddubs_epi16(left, right);
+    return sum + (vi)_mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
+}
+
+// Each builds on those before; the blank lines keep the formatter from sorting them.
+#include "kernels/cpu/elementwise.inc"
+
+#include "kernels/cpu/matrix.inc"
+
+#include "kernels/cpu/decode_attention.inc"
+
+#include "kernels/cpu/prefill_attention.inc"
+
+}  // namespace
+
+#include "kernels/cpu/table.inc"
+
+}  // namespace hc::kernels::cpu::avx2
+
+#endif
