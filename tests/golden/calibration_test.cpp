@@ -6,7 +6,7 @@
 
 #include "engine/config/attention_capture.h"
 #include "engine/config/head_file.h"
-#include "tests/golden/golden_cases.h"
+#include "golden_cases.h"
 #include "tests/support/paths.h"
 
 namespace hc {

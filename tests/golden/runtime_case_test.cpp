@@ -8,7 +8,7 @@
 
 #include "engine/config/npy.h"
 #include "engine/policy/heterocache.h"
-#include "tests/golden/golden_cases.h"
+#include "golden_cases.h"
 #include "tests/support/paths.h"
 
 namespace hc {
