@@ -81,7 +81,8 @@ struct RunMetrics {
 
 /// Recall per recorded (step, sequence, head), by replaying data.rows over attention.attention's
 /// prob rows: a row of step s is judged by what is resident during step s. Full heads and FullKV
-/// give 1; a head of which nothing was selected yet gives no row. Ordered by step, sequence,
+/// give 1; the policy "oracle" gives oracle_recall(); a head of which nothing was selected yet
+/// gives no row. Ordered by step, sequence,
 /// layer, head. Throws Error(kRefused) when the two runs have prompts of different lengths.
 [[nodiscard]] std::vector<trace::RecallRecord> run_recall(const trace::RunData& data,
                                                           const trace::RunData& attention);

@@ -143,6 +143,8 @@ bool keeps_everything(const RunData& data, const HeadRecord* head) {
 }  // namespace
 
 std::vector<RecallRecord> run_recall(const RunData& data, const RunData& attention) {
+    // Its resident set is new at every step and is not recorded: it is the best by definition.
+    if (data.run.policy == "oracle") return oracle_recall(data, attention);
     check_prompts(data, attention);
     ByPlace<RowsRecord> changes;
     for (const RowsRecord& change : data.rows) {

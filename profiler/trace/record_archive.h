@@ -118,6 +118,17 @@ void fields(auto& a, Is<Run> auto& r) {
     a(r.prompt_tokens), a(r.batch), a(r.seed);
 }
 
+/// A run, and what is taken from the times of its records.
+struct RunEntry {
+    Run run;
+    std::int64_t zero_ns = 0;
+};
+
+void fields(auto& a, Is<RunEntry> auto& r) {
+    fields(a, r.run);
+    a(r.zero_ns);
+}
+
 void fields(auto& a, Is<Machine> auto& r) {
     a(r.run), a(r.name), a(r.compute_capability), a(r.num_sms), a(r.memory_bytes);
 }

@@ -70,9 +70,8 @@ std::string json_array(const std::vector<double>& values) {
 
 }  // namespace
 
-RowInserter::RowInserter(Database& database, std::int64_t epoch_ns)
-    : epoch_ns_(epoch_ns),
-      run_(prepare_insert(database, "hc_run", 20)),
+RowInserter::RowInserter(Database& database)
+    : run_(prepare_insert(database, "hc_run", 20)),
       machine_(prepare_insert(database, "hc_machine", 6)),
       stream_(prepare_insert(database, "hc_stream", 7, "INSERT OR REPLACE")),
       string_(database.prepare("INSERT OR IGNORE INTO hc_string (value) VALUES (?)")),
@@ -119,7 +118,7 @@ void RowInserter::insert_record(RecordType type, Unpacker& bytes) {
     };
     switch (type) {
         case RecordType::kRun:
-            return insert_run(unpack(Run{}));
+            return insert_run(unpack(RunEntry{}));
         case RecordType::kMachine:
             return insert_machine(unpack(Machine{}));
         case RecordType::kStream:
@@ -164,19 +163,20 @@ void RowInserter::insert_record(RecordType type, Unpacker& bytes) {
     }
 }
 
-std::int64_t RowInserter::epoch_of(RunId run) const {
+std::int64_t RowInserter::zero_of(RunId run) const {
     const auto index = static_cast<std::size_t>(run);
-    HC_CHECK(run >= 0 && index < run_epochs_.size());
-    return run_epochs_[index];
+    HC_CHECK(run >= 0 && index < zeros_.size());
+    return zeros_[index];
 }
 
 void RowInserter::set_meta(std::string_view key, std::string_view value) {
     insert(meta_, key, value);
 }
 
-void RowInserter::insert_run(const Run& r) {
-    run_epochs_.push_back(r.origin == Origin::kSimulated ? 0 : epoch_ns_);
-    HC_CHECK(r.id + 1 == static_cast<RunId>(run_epochs_.size()));
+void RowInserter::insert_run(const RunEntry& entry) {
+    const Run& r = entry.run;
+    zeros_.push_back(entry.zero_ns);
+    HC_CHECK(r.id + 1 == static_cast<RunId>(zeros_.size()));
     insert(run_, r.id, origin_name(r.origin), none_if_negative(std::int64_t{r.source_run}),
            none_if_negative(std::int64_t{r.attention_run}), r.policy, r.mode, r.parameters_json,
            r.window, r.commit_lag, r.model_name, r.model_hash, r.shape_json, r.weights, r.prefill,
@@ -201,12 +201,12 @@ void RowInserter::insert_value(const Value& v) {
 }
 
 void RowInserter::insert_step(RunId run, Unpacker& bytes) {
-    const std::int64_t epoch = epoch_of(run);
+    const std::int64_t zero = zero_of(run);
     const auto step = bytes.next<StepRecord>();
-    insert(step_, run, step.step, phase_name(step.phase), step.batch, step.start_ns - epoch,
-           step.end_ns - epoch);
+    insert(step_, run, step.step, phase_name(step.phase), step.batch, step.start_ns - zero,
+           step.end_ns - zero);
     for (auto left = bytes.next<std::uint64_t>(); left > 0; --left) {
-        insert_op(run, epoch, bytes.next<OpRecord>());
+        insert_op(run, zero, bytes.next<OpRecord>());
     }
     for (auto left = bytes.next<std::uint64_t>(); left > 0; --left) {
         const auto edge = bytes.next<EdgeRecord>();
@@ -214,9 +214,9 @@ void RowInserter::insert_step(RunId run, Unpacker& bytes) {
     }
 }
 
-void RowInserter::insert_op(RunId run, std::int64_t epoch, const OpRecord& op) {
+void RowInserter::insert_op(RunId run, std::int64_t zero, const OpRecord& op) {
     insert(op_, run, op.op_id, op.step, op.layer, static_cast<std::int64_t>(op.kind), op.stream,
-           op.start_ns - epoch, op.end_ns - op.start_ns, op.bytes_read, op.bytes_written, op.flops,
+           op.start_ns - zero, op.end_ns - op.start_ns, op.bytes_read, op.bytes_written, op.flops,
            op.rows);
 }
 
@@ -238,14 +238,14 @@ void RowInserter::insert_drift(RunId run, const DriftRecord& d) {
 }
 
 void RowInserter::insert_fetch(RunId run, const FetchRecord& f) {
-    const std::int64_t epoch = epoch_of(run);
+    const std::int64_t zero = zero_of(run);
     // A fetch that never began has no times; on a running clock those are 0.
-    const auto time = [epoch](std::int64_t value) {
-        const bool none = value < 0 || (value == 0 && epoch != 0);
-        return none ? Number{} : Number{value - epoch};
+    const auto time = [zero](std::int64_t value) {
+        const bool none = value < 0 || (value == 0 && zero != 0);
+        return none ? Number{} : Number{value - zero};
     };
     insert(fetch_, run, f.id, f.check_id, f.sequence, f.layer, fetch_way_name(f.way), f.rows_wanted,
-           f.rows_fetched, f.runs, f.bytes, f.queued_ns - epoch, time(f.start_ns), time(f.end_ns),
+           f.rows_fetched, f.runs, f.bytes, f.queued_ns - zero, time(f.start_ns), time(f.end_ns),
            f.due_step, none_if_negative(f.committed_step), f.exposed_ns,
            none_if_negative(f.fetch_op), none_if_negative(f.commit_op),
            none_if_negative(f.first_use_op), f.superseded);

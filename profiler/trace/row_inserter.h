@@ -17,9 +17,8 @@ namespace hc::trace {
 /// Used by one thread. Throws SqliteFailure; transactions are the caller's.
 class RowInserter {
 public:
-    /// `database` holds the tables and outlives this. Times of recorded runs are stored less
-    /// `epoch_ns`; those of simulated runs are stored as they come.
-    RowInserter(Database& database, std::int64_t epoch_ns);
+    /// `database` holds the tables and outlives this.
+    explicit RowInserter(Database& database);
 
     /// Inserts every record of the chunk.
     void insert_chunk(const RecordChunk& chunk);
@@ -27,12 +26,12 @@ public:
 
 private:
     void insert_record(RecordType type, Unpacker& bytes);
-    void insert_run(const Run& run);
+    void insert_run(const RunEntry& entry);
     void insert_machine(const Machine& machine);
     void insert_stream(const Stream& stream);
     void insert_value(const Value& value);
     void insert_step(RunId run, Unpacker& bytes);
-    void insert_op(RunId run, std::int64_t epoch, const OpRecord& op);
+    void insert_op(RunId run, std::int64_t zero, const OpRecord& op);
     void insert_token(RunId run, const TokenRecord& token);
     void insert_heads(RunId run, const std::vector<HeadRecord>& heads);
     void insert_drift(RunId run, const DriftRecord& check);
@@ -41,10 +40,9 @@ private:
     void insert_attention(RunId run, const AttentionRecord& row);
     void insert_memory(RunId run, const MemoryRecord& memory);
     void insert_recall(RunId run, const std::vector<RecallRecord>& rows);
-    [[nodiscard]] std::int64_t epoch_of(RunId run) const;
+    [[nodiscard]] std::int64_t zero_of(RunId run) const;
 
-    std::int64_t epoch_ns_;
-    std::vector<std::int64_t> run_epochs_;  // [run]
+    std::vector<std::int64_t> zeros_;  // [run], ns taken from its times
     Statement run_, machine_, stream_, string_, value_, meta_, step_, op_, edge_, token_, head_,
         drift_, fetch_, rows_, attention_, memory_, recall_;
 };

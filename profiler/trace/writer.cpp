@@ -89,7 +89,7 @@ struct Writer::Impl {
         database.execute("PRAGMA wal_autocheckpoint = 0");
         database.execute("PRAGMA cache_size = -32768");
         database.execute("BEGIN");
-        inserter = std::make_unique<RowInserter>(database, epoch_ns);
+        inserter = std::make_unique<RowInserter>(database);
         inserter->set_meta("format_version", fmt::format("{}.{}", kVersionMajor, kVersionMinor));
         inserter->set_meta("hcprof_version", hcprof_version());
         inserter->set_meta("command_line", options.command_line);
@@ -229,16 +229,17 @@ Writer::~Writer() {
     }
 }
 
-RunId Writer::begin_run(const Run& run, const Machine& machine) {
+RunId Writer::begin_run(const Run& run, const Machine& machine,
+                        std::optional<std::int64_t> zero_ns) {
     // Held until the run is queued: runs must reach the file in the order of their ids.
     const std::lock_guard lock(impl_->run_mutex);
-    Run numbered = run;
-    numbered.id = impl_->next_run++;
+    RunEntry entry{run, zero_ns.value_or(run.origin == Origin::kSimulated ? 0 : impl_->epoch_ns)};
+    entry.run.id = impl_->next_run++;
     Machine owned = machine;
-    owned.run = numbered.id;
-    impl_->push(RecordType::kRun, numbered);
+    owned.run = entry.run.id;
+    impl_->push(RecordType::kRun, entry);
     impl_->push(RecordType::kMachine, owned);
-    return numbered.id;
+    return entry.run.id;
 }
 
 void Writer::add_stream(const Stream& stream) {

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 
@@ -35,8 +36,11 @@ public:
     Writer(const Writer&) = delete;
     Writer& operator=(const Writer&) = delete;
 
-    /// Adds a run; `run.id` is set and returned.
-    RunId begin_run(const Run& run, const Machine& machine);
+    /// Adds a run and returns the id that it got; `run.id` is not looked at. `zero_ns` is taken
+    /// from all times of its records: by default the writer's start for a recorded run and 0
+    /// for a simulated one. Pass 0 to copy a run that was read from a trace.
+    RunId begin_run(const Run& run, const Machine& machine,
+                    std::optional<std::int64_t> zero_ns = std::nullopt);
     void add_stream(const Stream& stream);
     void add_value(const Value& value);
     void add_meta(const std::string& key, const std::string& value);

@@ -224,6 +224,16 @@ TEST(Recall, OfTheOracleIsAnIntervalBeyondWhatWasRecorded) {
     }
 }
 
+TEST(Recall, OfAnOracleRunIsTheOracles) {
+    Case c = random_case(4, 30);
+    const std::vector<RecallRecord> oracle = oracle_recall(c.run, c.attention);
+    c.run.run.policy = "oracle";
+    c.run.rows.clear();
+    const std::vector<RecallRecord> recall = run_recall(c.run, c.attention);
+    ASSERT_EQ(recall.size(), oracle.size());
+    for (std::size_t i = 0; i < recall.size(); ++i) EXPECT_EQ(recall[i].low, oracle[i].low);
+}
+
 TEST(Recall, IsRefusedAcrossPrompts) {
     Case c = random_case(1, 30);
     c.attention.run.prompt_tokens = kPrompt + 1;

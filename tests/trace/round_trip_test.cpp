@@ -219,6 +219,26 @@ TEST(TraceRoundTrip, SimulatedRunsKeepTheirTimes) {
     expect_equal_columns(written, read, 0);
 }
 
+TEST(TraceRoundTrip, ARecordedRunCanBeCopiedIntoAnotherFile) {
+    const TemporaryFolder folder;
+    const auto first = folder.path() / "first.sqlite";
+    const auto second = folder.path() / "second.sqlite";
+    test::write_small_trace(first);
+    const RunData read = read_all(Trace(first), 0);
+    {
+        Writer writer(second, {});
+        const RunId run = writer.begin_run(read.run, read.machine, 0);
+        writer.add_fetch(run, read.fetches[3]);
+        for (const MemoryRecord& memory : read.memory) writer.add_memory(run, memory);
+        writer.finish();
+    }
+    const RunData copy = read_all(Trace(second), 0);
+    EXPECT_EQ(copy.run.origin, Origin::kRecorded);
+    EXPECT_EQ(copy.fetches.at(0).queued_ns, read.fetches[3].queued_ns);
+    EXPECT_EQ(copy.fetches.at(0).start_ns, read.fetches[3].start_ns);
+    EXPECT_EQ(copy.memory.size(), read.memory.size());
+}
+
 TEST(TraceRoundTrip, OperationsThatEndLateComeBackInTheirStep) {
     const TemporaryFolder folder;
     const auto path = folder.path() / "trace.sqlite";
