@@ -2,6 +2,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "engine/core/error.h"
 #include "profiler/analysis/metrics.h"
 
 namespace hc::analysis {
@@ -18,6 +19,7 @@ double percentile(const std::vector<double>& sorted, std::size_t percent) {
 Distribution distribution(std::vector<double> values) {
     Distribution d;
     if (values.empty()) return d;
+    for (const double v : values) HC_CHECK(!std::isnan(v));  // would leave the sort undefined
     std::sort(values.begin(), values.end());
     const std::size_t n = values.size();
     d.count = static_cast<std::int64_t>(n);

@@ -5,17 +5,12 @@
 
 #include "profiler/analysis/metrics.h"
 #include "profiler/analysis/step_index.h"
+#include "profiler/analysis/sums.h"
 
 namespace hc::analysis {
 namespace {
 
 using trace::RunData;
-
-/// Sums of what a file claims: wraps where a hostile one would overflow.
-void add(std::int64_t& total, std::int64_t value) {
-    total = static_cast<std::int64_t>(static_cast<std::uint64_t>(total) +
-                                      static_cast<std::uint64_t>(value));
-}
 
 void add_steps(const RunData& data, RunMetrics& metrics) {
     std::vector<double> decode;
@@ -23,7 +18,7 @@ void add_steps(const RunData& data, RunMetrics& metrics) {
     for (std::size_t i = 0; i < data.steps.size(); ++i) {
         const std::int64_t duration = data.steps.end_ns[i] - data.steps.start_ns[i];
         if (data.steps.phase[i] == Phase::kPrefill) {
-            add(metrics.prefill_ns, duration);
+            add_wrapping(metrics.prefill_ns, duration);
         } else {
             decode.push_back(static_cast<double>(duration));
             tokens += data.steps.batch[i];
@@ -41,9 +36,9 @@ void add_retrieval(const RunData& data, RunMetrics& metrics) {
     metrics.fetches = static_cast<std::int64_t>(data.fetches.size());
     for (const FetchRecord& fetch : data.fetches) {
         metrics.superseded += fetch.superseded ? 1 : 0;
-        add(metrics.rows_wanted, fetch.rows_wanted);
-        add(metrics.rows_fetched, fetch.rows_fetched);
-        add(metrics.fetch_bytes, fetch.bytes);
+        add_wrapping(metrics.rows_wanted, fetch.rows_wanted);
+        add_wrapping(metrics.rows_fetched, fetch.rows_fetched);
+        add_wrapping(metrics.fetch_bytes, fetch.bytes);
     }
 }
 
@@ -92,10 +87,10 @@ std::vector<OpKindTotal> totals_by_kind(const RunData& data) {
         OpKindTotal& total = totals[kind];
         const std::int64_t duration = ops.end_ns[i] - ops.start_ns[i];
         total.count += 1;
-        add(total.total_ns, duration);
-        add(total.bytes, ops.bytes_read[i]);
-        add(total.bytes, ops.bytes_written[i]);
-        add(total.flops, ops.flops[i]);
+        add_wrapping(total.total_ns, duration);
+        add_wrapping(total.bytes, ops.bytes_read[i]);
+        add_wrapping(total.bytes, ops.bytes_written[i]);
+        add_wrapping(total.flops, ops.flops[i]);
         durations[kind].push_back(static_cast<double>(duration));
     }
     std::vector<OpKindTotal> result;

@@ -3,6 +3,7 @@
 
 #include "profiler/analysis/metrics.h"
 #include "profiler/analysis/step_index.h"
+#include "profiler/analysis/sums.h"
 
 namespace hc::analysis {
 namespace {
@@ -14,7 +15,7 @@ std::unordered_map<std::int64_t, std::int64_t> blocked_by_op(const RunData& data
     std::unordered_map<std::int64_t, std::int64_t> blocked;
     for (const FetchRecord& fetch : data.fetches) {
         if (fetch.commit_op >= 0 && fetch.exposed_ns > 0) {
-            blocked[fetch.commit_op] += fetch.exposed_ns;
+            add_wrapping(blocked[fetch.commit_op], fetch.exposed_ns);
         }
     }
     return blocked;
@@ -78,7 +79,8 @@ struct OpClass {
 
 struct OpClassHash {
     std::size_t operator()(const OpClass& c) const {
-        return std::hash<std::int64_t>()(c.rows * 64 + static_cast<std::int64_t>(c.kind));
+        return std::hash<std::uint64_t>()(static_cast<std::uint64_t>(c.rows) * 64 +
+                                          static_cast<std::uint64_t>(c.kind));
     }
 };
 
@@ -143,7 +145,9 @@ TransferMetrics transfer_metrics(const RunData& data) {
     TransferMetrics metrics;
     const std::vector<Interval> transfers = transfers_of(data);
     metrics.transfer_ns = measure(transfers);
-    for (const FetchRecord& fetch : data.fetches) metrics.exposed_ns += fetch.exposed_ns;
+    for (const FetchRecord& fetch : data.fetches) {
+        add_wrapping(metrics.exposed_ns, fetch.exposed_ns);
+    }
     if (metrics.transfer_ns == 0) return metrics;
     const auto transfer = static_cast<double>(metrics.transfer_ns);
     metrics.hiding = 1 - static_cast<double>(metrics.exposed_ns) / transfer;

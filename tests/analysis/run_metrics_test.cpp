@@ -77,6 +77,26 @@ TEST(RunMetrics, OfAnEmptyRunAreEmpty) {
     EXPECT_TRUE(m.by_kind.empty());
 }
 
+/// The largest numbers that a reader lets through, in a file made to hurt (run under UBSan).
+TEST(RunMetrics, OfAbsurdNumbersAreDefined) {
+    constexpr std::int64_t kHuge = std::int64_t{1} << 60;
+    Timeline t;
+    for (std::int64_t s = 0; s < 20; ++s) {
+        t.step(kHuge - 20 + s, -kHuge, kHuge, s == 0 ? Phase::kPrefill : Phase::kDecode);
+        t.op(OpKind::kMlp, kHuge - 20 + s, -kHuge, 2 * kHuge, kHuge);
+        t.op(OpKind::kFetch, kHuge - 20 + s, kHuge, -kHuge, kHuge);
+        const std::int64_t commit = t.op(OpKind::kCommit, kHuge - 20 + s, kHuge, -kHuge);
+        t.fetch(commit - 1, commit, kHuge);
+        t.fetch(commit - 1, commit, kHuge);
+        t.data.fetches.back().bytes = t.data.fetches.back().rows_wanted = kHuge;
+    }
+    t.op(OpKind::kFetch, kHuge - 1, -kHuge, -kHuge + 5);
+    for (std::int64_t& flops : t.data.ops.flops) flops = kHuge;
+    const RunMetrics m = run_metrics(t.data, nullptr);
+    EXPECT_EQ(m.step_ns.count, 19);
+    EXPECT_EQ(m.transfer.transfer_ns, 5);
+}
+
 TEST(RunMetrics, OfThreeMillionOperationsTakeLessThanASecond) {
     Timeline t;
     std::mt19937_64 random(1);
