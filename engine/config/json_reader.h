@@ -2,7 +2,7 @@
 /// of this folder: it needs the JSON library, which users of the folder do not link.
 #pragma once
 
-#include <cmath>
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -19,8 +19,34 @@ using Json = nlohmann::ordered_json;  // keeps the order of keys: of stars, it m
     return "'" + name + "'";
 }
 
-/// Throws Error(kInput) when `text` is no JSON.
+/// Whether brackets outside strings nest deeper than `limit`: the library destroys nested values
+/// by recursion, so that a hostile file could exhaust the stack.
+[[nodiscard]] inline bool nests_deeper(std::string_view text, int limit) {
+    int depth = 0;
+    bool in_string = false;
+    for (std::size_t i = 0; i < text.size(); ++i) {
+        const char c = text[i];
+        if (in_string) {
+            if (c == '\\') ++i;
+            if (c == '"') in_string = false;
+        } else if (c == '"') {
+            in_string = true;
+        } else if (c == '[' || c == '{') {
+            if (++depth > limit) return true;
+        } else if (c == ']' || c == '}') {
+            --depth;
+        }
+    }
+    return false;
+}
+
+/// Throws Error(kInput) when `text` is no JSON or nests deeper than anything we write.
 [[nodiscard]] inline Json parse_json(std::string_view text, const std::string& name) {
+    constexpr int kDeepest = 64;
+    if (nests_deeper(text, kDeepest)) {
+        throw_input(in_quotes(name) + " nests brackets more than " + std::to_string(kDeepest) +
+                    " deep");
+    }
     try {
         return Json::parse(text);
     } catch (const nlohmann::json::exception& e) {
