@@ -72,7 +72,8 @@ struct RunMetrics {
 
 /// Transfers are the fetch operations; computation is every other operation of the decode stream,
 /// less the part of a commit in which it was blocked (FetchRecord::exposed_ns: nothing computes
-/// then, so a transfer that is waited for is never also hidden). A run without recorded
+/// then, so a transfer that is waited for is never also hidden). A transfer on the decode stream
+/// itself is exposed from end to end. A run without recorded
 /// operations gives its fetches' own times, and nothing that needs computation.
 [[nodiscard]] TransferMetrics transfer_metrics(const trace::RunData& data);
 

@@ -97,7 +97,7 @@ std::vector<OpKindTotal> totals_by_kind(const RunData& data) {
     for (std::size_t kind = 0; kind < kKinds; ++kind) {
         if (totals[kind].count == 0) continue;
         totals[kind].kind = static_cast<OpKind>(kind);
-        totals[kind].median_ns = distribution(std::move(durations[kind])).median;
+        totals[kind].median_ns = median_in_place(durations[kind]);
         result.push_back(totals[kind]);
     }
     std::stable_sort(result.begin(), result.end(), [](const OpKindTotal& a, const OpKindTotal& b) {

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <limits>
 #include <unordered_map>
 
 #include "profiler/analysis/metrics.h"
@@ -10,22 +11,45 @@ namespace {
 
 using trace::RunData;
 
-/// Nanoseconds that each commit operation was blocked.
-std::unordered_map<std::int64_t, std::int64_t> blocked_by_op(const RunData& data) {
-    std::unordered_map<std::int64_t, std::int64_t> blocked;
+/// What a commit waited for.
+struct Wait {
+    std::int64_t exposed_ns = 0;
+    std::int64_t transfer_end_ns = std::numeric_limits<std::int64_t>::min();
+};
+
+std::unordered_map<std::int64_t, Wait> waits_by_op(const RunData& data) {
+    std::unordered_map<std::int64_t, Wait> waits;
     for (const FetchRecord& fetch : data.fetches) {
-        if (fetch.commit_op >= 0 && fetch.exposed_ns > 0) {
-            add_wrapping(blocked[fetch.commit_op], fetch.exposed_ns);
+        if (fetch.commit_op < 0 || fetch.exposed_ns <= 0) continue;
+        Wait& wait = waits[fetch.commit_op];
+        add_wrapping(wait.exposed_ns, fetch.exposed_ns);
+        wait.transfer_end_ns = std::max(wait.transfer_end_ns, fetch.end_ns);
+    }
+    return waits;
+}
+
+/// What was exposed of all fetches. A transfer that runs on the decode stream itself (the
+/// synchronous path) holds it up from end to end.
+std::int64_t exposed_of(const RunData& data) {
+    std::unordered_map<std::int64_t, std::int64_t> on_decode_stream;
+    for (std::size_t i = 0; i < data.ops.size(); ++i) {
+        if (is_transfer(data.ops.kind[i]) && data.ops.stream[i] == kDecodeStream) {
+            on_decode_stream[data.ops.op_id[i]] = data.ops.end_ns[i] - data.ops.start_ns[i];
         }
     }
-    return blocked;
+    std::int64_t total = 0;
+    for (const FetchRecord& fetch : data.fetches) {
+        const auto own = on_decode_stream.find(fetch.fetch_op);
+        const std::int64_t whole = own == on_decode_stream.end() ? 0 : own->second;
+        add_wrapping(total, std::max(fetch.exposed_ns, whole));
+    }
+    return total;
 }
 
 /// Operations of the decode stream as intervals of real work.
 class ComputeIntervals {
 public:
-    explicit ComputeIntervals(const RunData& data)
-        : ops_(data.ops), blocked_(blocked_by_op(data)) {}
+    explicit ComputeIntervals(const RunData& data) : ops_(data.ops), waits_(waits_by_op(data)) {}
 
     [[nodiscard]] bool is_compute(std::size_t op) const {
         return !is_transfer(ops_.kind[op]) && ops_.stream[op] == kDecodeStream;
@@ -33,19 +57,22 @@ public:
     [[nodiscard]] Interval at(std::size_t op) const {
         Interval interval{ops_.start_ns[op], ops_.end_ns[op]};
         if (ops_.kind[op] != OpKind::kCommit) return interval;
-        // A commit waits first and copies then.
-        const auto blocked = blocked_.find(ops_.op_id[op]);
-        if (blocked != blocked_.end()) {
-            const std::int64_t length = interval.end_ns - interval.start_ns;
-            interval.start_ns +=
-                std::clamp<std::int64_t>(blocked->second, 0, std::max<std::int64_t>(length, 0));
-        }
+        // A commit waits for the transfer's end first and copies then.
+        const auto found = waits_.find(ops_.op_id[op]);
+        if (found == waits_.end()) return interval;
+        const Wait& wait = found->second;
+        const std::int64_t length = std::max<std::int64_t>(interval.end_ns - interval.start_ns, 0);
+        const std::int64_t waited =
+            wait.transfer_end_ns <= interval.start_ns
+                ? 0
+                : std::min(wait.exposed_ns, wait.transfer_end_ns - interval.start_ns);
+        interval.start_ns += std::clamp<std::int64_t>(waited, 0, length);
         return interval;
     }
 
 private:
     const trace::Ops& ops_;
-    std::unordered_map<std::int64_t, std::int64_t> blocked_;
+    std::unordered_map<std::int64_t, Wait> waits_;
 };
 
 std::vector<Interval> transfers_of(const RunData& data) {
@@ -133,7 +160,7 @@ std::optional<double> interference_of(const RunData& data, const ComputeInterval
     for (auto& [op_class, times] : collect_times(data, compute, transfers)) {
         if (times.alone_ns.empty()) continue;  // never seen alone: nothing to compare with
         beside += times.beside_ns;
-        alone += static_cast<double>(times.count_beside) * distribution(times.alone_ns).median;
+        alone += static_cast<double>(times.count_beside) * median_in_place(times.alone_ns);
     }
     if (alone <= 0) return std::nullopt;
     return beside / alone - 1;
@@ -145,9 +172,7 @@ TransferMetrics transfer_metrics(const RunData& data) {
     TransferMetrics metrics;
     const std::vector<Interval> transfers = transfers_of(data);
     metrics.transfer_ns = measure(transfers);
-    for (const FetchRecord& fetch : data.fetches) {
-        add_wrapping(metrics.exposed_ns, fetch.exposed_ns);
-    }
+    metrics.exposed_ns = exposed_of(data);
     if (metrics.transfer_ns == 0) return metrics;
     const auto transfer = static_cast<double>(metrics.transfer_ns);
     metrics.hiding = 1 - static_cast<double>(metrics.exposed_ns) / transfer;

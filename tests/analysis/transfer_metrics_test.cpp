@@ -65,6 +65,20 @@ TEST(TransferMetrics, AFullyExposedTransferHidesNothing) {
     EXPECT_DOUBLE_EQ(m.hiding.value(), 0);
 }
 
+TEST(TransferMetrics, ATransferOnTheDecodeStreamIsExposedWhole) {
+    Timeline t;
+    t.step(1, 0, 200);
+    t.op(OpKind::kMlp, 1, 0, 100);
+    const std::int64_t fetch = t.op(OpKind::kFetch, 1, 100, 160);
+    t.data.ops.stream[static_cast<std::size_t>(fetch)] = kDecodeStream;
+    const std::int64_t commit = t.op(OpKind::kCommit, 1, 160, 180);
+    t.fetch(fetch, commit, 0);  // nobody waited in the commit: the fetch itself took the time
+    const TransferMetrics m = transfer_metrics(t.data);
+    EXPECT_EQ(m.exposed_ns, 60);
+    EXPECT_DOUBLE_EQ(m.overlap.value(), 0);
+    EXPECT_DOUBLE_EQ(m.hiding.value(), 0);
+}
+
 TEST(TransferMetrics, CountTransfersAtOneTimeOnce) {
     Timeline t;
     t.step(1, 0, 1000);
