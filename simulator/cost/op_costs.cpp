@@ -141,7 +141,9 @@ std::int64_t OpCosts::rescale(OpKind kind, std::int64_t recorded_ns, double old_
     const LinearFit& fit = require(kind);
     const double old_ns = fit.at(old_size);
     if (!(old_ns > 0)) return recorded_ns;
-    return std::llround(static_cast<double>(recorded_ns) * fit.at(new_size) / old_ns);
+    // A broken file must not overflow.
+    return std::llround(
+        std::min(4e18, static_cast<double>(recorded_ns) * fit.at(new_size) / old_ns));
 }
 
 }  // namespace hc::sim

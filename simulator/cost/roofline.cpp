@@ -24,6 +24,11 @@ const trace::Value* find(const std::vector<trace::Value>& values, std::string_vi
     return best;
 }
 
+/// A machine file may name any speed: what comes out must still be a time.
+std::int64_t to_ns(double time) {
+    return std::llround(std::clamp(time, 0.0, 4e18));
+}
+
 double number_or_zero(const trace::Value* value) {
     return value == nullptr ? 0.0 : value->number;
 }
@@ -122,7 +127,7 @@ std::int64_t MachineModel::rescale_fetch(const OpWork& work, std::int64_t time_n
         // K and V are read once and written once: half of the bytes cross the link.
         time = std::max(time, work.bytes / 2 / link_gbps_) + link_latency_ns_;
     }
-    return std::llround(time);
+    return to_ns(time);
 }
 
 std::int64_t MachineModel::rescale(const OpWork& work, std::int64_t time_ns, double floor_ns,
@@ -130,7 +135,7 @@ std::int64_t MachineModel::rescale(const OpWork& work, std::int64_t time_ns, dou
     if (work.kind == OpKind::kFetch) return rescale_fetch(work, time_ns);
     if (link_only_) return time_ns;
     if (work.kind == OpKind::kCommit) {
-        return std::llround(static_cast<double>(time_ns) * copy_factor_);
+        return to_ns(static_cast<double>(time_ns) * copy_factor_);
     }
     const auto limit = [&](const Rates& rates) {
         const double rate = compute_rate(rates, reduced_precision);
@@ -139,7 +144,7 @@ std::int64_t MachineModel::rescale(const OpWork& work, std::int64_t time_ns, dou
     };
     const double floor = std::clamp(floor_ns, 0.0, static_cast<double>(time_ns));
     const double scaled = static_cast<double>(time_ns) - floor;
-    return std::llround(floor + scaled * limit(target_) / limit(source_));
+    return to_ns(floor + scaled * limit(target_) / limit(source_));
 }
 
 }  // namespace hc::sim

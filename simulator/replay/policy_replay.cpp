@@ -67,11 +67,12 @@ class SequenceReplay {
 public:
     SequenceReplay(const ScoreIndex& scores, const HeadProfile& profile,
                    const policy::Budgets& budgets, const policy::Settings& settings,
-                   std::int32_t sequence, Decisions& out)
+                   std::int32_t sequence, std::int64_t first_step, Decisions& out)
         : scores_(scores),
           profile_(profile),
           settings_(settings),
           sequence_(sequence),
+          offset_(first_step - 1),
           policy_(profile, budgets, settings),
           everything_(budgets.base >= scores.prompt()),
           out_(out) {
@@ -82,19 +83,21 @@ public:
     }
 
     void prefill() {
+        const std::int64_t prompt_step = scores_.prompt_step(sequence_);
         for (std::int32_t layer = 0; layer < profile_.num_layers; ++layer) {
             for (std::int32_t head = 0; head < profile_.num_kv_heads; ++head) {
                 const HeadId id{layer, head};
                 if (is_full(profile_.role(id))) continue;
                 RowsRecord rows;
+                rows.step = prompt_step;
                 rows.sequence = sequence_;
                 rows.layer = layer;
                 rows.head = head;
-                rows.fetched = policy_.select_at_prefill(id, row(id, 0));
+                rows.fetched = policy_.select_at_prefill(id, row(id, prompt_step));
                 out_.rows.push_back(std::move(rows));
             }
             for (const Star& star : stars(layer)) {
-                policy_.set_reference({layer, star.pivot}, row({layer, star.pivot}, 0));
+                policy_.set_reference({layer, star.pivot}, row({layer, star.pivot}, prompt_step));
             }
         }
     }
@@ -108,7 +111,7 @@ public:
     }
 
     void checks(std::int32_t layer, std::int64_t step) {
-        if (!settings_.retrieval || !policy_.checks_at(layer, step)) return;
+        if (!settings_.retrieval || !policy_.checks_at(layer, step - offset_)) return;
         for (const Star& star : stars(layer)) {
             if (!star.members.empty()) check({layer, star.pivot}, step);
         }
@@ -211,6 +214,7 @@ private:
     const HeadProfile& profile_;
     const policy::Settings& settings_;
     std::int32_t sequence_;
+    std::int64_t offset_;  // the policy counts decode steps from 1
     policy::HeteroCachePolicy policy_;
     bool everything_;
     Positions all_;
@@ -251,11 +255,14 @@ ScoreIndex::ScoreIndex(const trace::RunData& attention, std::int32_t num_layers,
     }
     rows_.assign(static_cast<std::size_t>(sequences_ * heads * (last_step_ + 1)), nullptr);
     depth_ = std::numeric_limits<std::int64_t>::max();
+    prompt_step_.assign(static_cast<std::size_t>(sequences_), last_step_);
     std::vector<std::uint32_t> seen(static_cast<std::size_t>(prompt_), 0);  // by which row
     std::uint32_t stamp = 0;
     for (const AttentionRecord& row : attention.attention) {
         if (row.kind != AttentionRowKind::kScore || row.ranked.empty()) continue;
         ++stamp;
+        std::int64_t& prompt_step = prompt_step_[static_cast<std::size_t>(row.sequence)];
+        prompt_step = std::min(prompt_step, row.step);
         for (const Position position : row.ranked) {
             if (position >= prompt_ || seen[position] == stamp) {
                 throw_input(
@@ -285,8 +292,8 @@ std::span<const Position> ScoreIndex::row(std::int32_t sequence, HeadId head,
 }
 
 Decisions replay_policy(const ScoreIndex& scores, const HeadProfile& profile,
-                        const policy::Settings& settings, std::int64_t steps,
-                        std::int32_t num_sequences) {
+                        const policy::Settings& settings, std::int64_t first_step,
+                        std::int64_t last_step, std::int32_t num_sequences) {
     policy::validate(settings);
     Decisions decisions;
     decisions.budgets = policy::compute_budgets(profile, scores.prompt(), settings);
@@ -300,10 +307,11 @@ Decisions replay_policy(const ScoreIndex& scores, const HeadProfile& profile,
     std::vector<SequenceReplay> sequences;
     sequences.reserve(static_cast<std::size_t>(num_sequences));
     for (std::int32_t s = 0; s < num_sequences; ++s) {
-        sequences.emplace_back(scores, profile, decisions.budgets, settings, s, decisions);
+        sequences.emplace_back(scores, profile, decisions.budgets, settings, s, first_step,
+                               decisions);
         sequences.back().prefill();
     }
-    for (std::int64_t step = 1; step <= steps; ++step) {
+    for (std::int64_t step = first_step; step <= last_step; ++step) {
         for (SequenceReplay& sequence : sequences) sequence.begin_step(step);
         for (std::int32_t layer = 0; layer < profile.num_layers; ++layer) {
             for (SequenceReplay& sequence : sequences) sequence.checks(layer, step);

@@ -24,6 +24,10 @@ public:
     [[nodiscard]] std::int64_t last_step() const { return last_step_; }
     /// Positions per row: the smallest row there is.
     [[nodiscard]] std::int64_t depth() const { return depth_; }
+    /// Step of the sequence's prompt: its first rows.
+    [[nodiscard]] std::int64_t prompt_step(std::int32_t sequence) const {
+        return prompt_step_[static_cast<std::size_t>(sequence)];
+    }
     /// Ranked positions, empty where nothing was recorded.
     [[nodiscard]] std::span<const Position> row(std::int32_t sequence, HeadId head,
                                                 std::int64_t step) const;
@@ -37,6 +41,7 @@ private:
     std::int32_t num_kv_heads_ = 0;
     std::int64_t last_step_ = 0;
     std::int64_t depth_ = 0;
+    std::vector<std::int64_t> prompt_step_;     // [sequence]
     std::vector<const AttentionRecord*> rows_;  // [sequence][head][step]
 };
 
@@ -66,7 +71,7 @@ struct Decisions {
 /// Error(kRefused) naming the largest ratio that can be asked when the rows are too short for
 /// `settings`, and when pivots or compressed heads of the profile have no rows.
 [[nodiscard]] Decisions replay_policy(const ScoreIndex& scores, const HeadProfile& profile,
-                                      const policy::Settings& settings, std::int64_t steps,
-                                      std::int32_t sequences);
+                                      const policy::Settings& settings, std::int64_t first_step,
+                                      std::int64_t last_step, std::int32_t sequences);
 
 }  // namespace hc::sim

@@ -12,15 +12,28 @@ std::string describe(const trace::RunData& data) {
     return fmt::format("run {}", data.run.id);
 }
 
-/// Runs whose times say something about the source's: no capture, no oracle, same precision.
-bool fits_costs(const trace::RunData& other, const SourceRun& parts, const trace::RunData& source,
-                const config::RunParameters& source_parameters) {
-    return other.run.origin == trace::Origin::kRecorded &&
-           other.run.backend == source.run.backend &&
-           other.run.model_hash == source.run.model_hash &&
-           parts.parameters.precision == source_parameters.precision &&
-           parts.parameters.threads == source_parameters.threads && !parts.parameters.drift_keep &&
-           !parts.parameters.oracle;
+/// The run taken apart, when its times say something about the source's: no capture, no oracle,
+/// same precision and threads.
+std::optional<SourceRun> comparable(const trace::RunData& other, const trace::RunData& source,
+                                    const config::RunParameters& source_parameters) {
+    if (other.run.origin != trace::Origin::kRecorded || other.run.backend != source.run.backend ||
+        other.run.model_hash != source.run.model_hash) {
+        return std::nullopt;
+    }
+    const config::RunParameters parameters = config::run_parameters_from_json(
+        other.run.parameters_json, describe(other) + " parameters");
+    if (parameters.precision != source_parameters.precision ||
+        parameters.threads != source_parameters.threads || parameters.drift_keep ||
+        parameters.oracle) {
+        return std::nullopt;
+    }
+    try {
+        return take_apart(other, 0);
+    } catch (const Error& error) {
+        // A run without operations cannot help, and need not.
+        if (error.code() != ExitCode::kRefused) throw;
+        return std::nullopt;
+    }
 }
 
 }  // namespace
@@ -32,10 +45,10 @@ void Simulator::Impl::prepare_costs(const std::vector<trace::RunData>& others) {
     std::vector<const trace::RunData*> fitted = {&source};
     const trace::RunData* with_checks = nullptr;
     for (const trace::RunData& other : others) {
-        const SourceRun taken = take_apart(other, 0);
-        if (!fits_costs(other, taken, source, parts.parameters)) continue;
+        const std::optional<SourceRun> taken = comparable(other, source, parts.parameters);
+        if (!taken) continue;
         fitted.push_back(&other);
-        if (!taken.checks.empty()) with_checks = &other;
+        if (!taken->checks.empty()) with_checks = &other;
     }
     costs.emplace(fitted);
     // Again, with the slowdown beside transfers taken out.
@@ -140,23 +153,26 @@ Prediction Simulator::simulate(const Scenario& scenario) const {
     }
     const Plan plan = impl.plan(scenario);
     const std::size_t steps = impl.replayable_steps(plan, out);
-    std::shared_ptr<const Decisions> decisions;
+    std::shared_ptr<const JudgedDecisions> judged;
+    const Decisions* decisions = nullptr;
     if (plan.heterocache) {
-        decisions = impl.decide(plan, impl.parts.steps[steps - 1].step);
+        judged = impl.decide(plan, impl.parts.steps[steps - 1].step);
+        decisions = &judged->decisions;
+        if (!plan.extrapolated) out.recall = judged->recall;
         if (!impl.attention_is_source && impl.source.run.policy == "heterocache") {
             out.notes.push_back(
                 "decisions come from full attention's scores: the run's own would "
                 "differ where its retrieval changed its hidden states");
         }
     }
-    Timeline timeline = build_timeline(
-        impl.timeline_input(plan, decisions.get(), machine ? &*machine : nullptr, steps));
+    Timeline timeline =
+        build_timeline(impl.timeline_input(plan, decisions, machine ? &*machine : nullptr, steps));
     impl.fill_run(scenario, plan, out);
     out.data.steps = std::move(timeline.steps);
     out.data.ops = std::move(timeline.ops);
     out.data.edges = std::move(timeline.edges);
     out.notes.insert(out.notes.end(), timeline.notes.begin(), timeline.notes.end());
-    if (decisions) impl.fill_decisions(plan, *decisions, timeline, out);
+    if (decisions != nullptr) impl.fill_decisions(plan, *decisions, timeline, out);
     impl.fill_memory(plan, out);
     impl.fill_tokens(plan, out);
     const Doubt doubt =

@@ -100,8 +100,8 @@ trace::RunId write_prediction(trace::Writer& writer, const Prediction& predictio
                               std::optional<trace::RunId> source_run = std::nullopt,
                               std::optional<trace::RunId> attention_run = std::nullopt);
 
-/// Adds any run as it stands: a recorded one to lie beside its predictions. Throws
-/// Error(kInput) when an operation belongs to no step of the run.
+/// Adds any run as it stands: a recorded one to lie beside its predictions, its times moved to
+/// now. Throws Error(kInput) when an operation belongs to no step of the run.
 trace::RunId write_run(trace::Writer& writer, const trace::RunData& data);
 
 }  // namespace hc::sim

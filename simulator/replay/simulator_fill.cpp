@@ -28,6 +28,43 @@ std::int64_t pool_bytes(const policy::Budgets& budgets, std::int64_t generated,
 
 }  // namespace
 
+std::vector<HeadRecord> Simulator::Impl::head_records(const Plan& plan,
+                                                      const policy::Budgets& budgets) const {
+    std::vector<HeadRecord> records;
+    const auto heads = static_cast<std::size_t>(parts.shape.num_kv_heads);
+    for (std::size_t i = 0; i < budgets.capacity.size(); ++i) {
+        HeadRecord head;
+        head.layer = static_cast<std::int32_t>(i / heads);
+        head.head = static_cast<std::int32_t>(i % heads);
+        head.capacity = budgets.capacity[i];
+        head.role = HeadRole::kVolatile;
+        if (plan.heterocache) {
+            head.role = plan.profile->roles[i];
+            head.ratio = plan.profile->ratios[i];
+            if (i < plan.profile->stability.size()) head.stability = plan.profile->stability[i];
+            for (const Star& star : plan.profile->stars[i / heads]) {
+                const bool member = std::find(star.members.begin(), star.members.end(),
+                                              head.head) != star.members.end();
+                if (member) head.pivot = star.pivot;
+            }
+        }
+        records.push_back(head);
+    }
+    return records;
+}
+
+/// By the rows of the decisions alone, over the recorded prompt.
+std::optional<analysis::RecallInterval> Simulator::Impl::recall_of(const Plan& plan,
+                                                                   const Decisions& made) const {
+    trace::RunData judged;
+    judged.run.id = -1;
+    judged.run.policy = "heterocache";
+    judged.run.prompt_tokens = parts.prompt;
+    judged.heads = head_records(plan, made.budgets);
+    judged.rows = made.rows;
+    return analysis::run_metrics(judged, &judged_by()).recall;
+}
+
 void Simulator::Impl::fill_run(const Scenario& scenario, const Plan& plan, Prediction& out) const {
     trace::RunData& data = out.data;
     data.run = source.run;
@@ -58,25 +95,7 @@ void Simulator::Impl::fill_run(const Scenario& scenario, const Plan& plan, Predi
     data.machine.run = -1;
     if (scenario.machine) data.machine.name = scenario.machine->name;
 
-    const auto heads = static_cast<std::size_t>(parts.shape.num_kv_heads);
-    for (std::size_t i = 0; i < plan.budgets.capacity.size(); ++i) {
-        HeadRecord head;
-        head.layer = static_cast<std::int32_t>(i / heads);
-        head.head = static_cast<std::int32_t>(i % heads);
-        head.capacity = plan.budgets.capacity[i];
-        head.role = HeadRole::kVolatile;
-        if (plan.heterocache) {
-            head.role = plan.profile->roles[i];
-            head.ratio = plan.profile->ratios[i];
-            if (i < plan.profile->stability.size()) head.stability = plan.profile->stability[i];
-            for (const Star& star : plan.profile->stars[i / heads]) {
-                const bool member = std::find(star.members.begin(), star.members.end(),
-                                              head.head) != star.members.end();
-                if (member) head.pivot = star.pivot;
-            }
-        }
-        data.heads.push_back(head);
-    }
+    data.heads = head_records(plan, plan.budgets);
 }
 
 void Simulator::Impl::fill_decisions(const Plan& plan, const Decisions& made, Timeline& timeline,
@@ -161,9 +180,8 @@ void Simulator::Impl::fill_estimates(const Plan& plan, const Doubt& doubt, Predi
                         "at the largest step",
                         steps.size(), steps.size() < 59 ? ", 59 for p95" : ""));
     }
-    const analysis::RunMetrics metrics = 
-        analysis::run_metrics(out.data, plan.extrapolated ? nullptr : &judged_by());
-    out.recall = metrics.recall;
+    const analysis::RunMetrics metrics = analysis::run_metrics(out.data, nullptr);
+    if (!plan.heterocache) out.recall = metrics.recall;  // everything is kept
     out.transfer_ns = estimate_exact(static_cast<double>(metrics.transfer.transfer_ns), doubt);
     out.exposed_ns = estimate_exact(static_cast<double>(metrics.transfer.exposed_ns), doubt);
     if (metrics.transfer.hiding) out.hiding = estimate_share(*metrics.transfer.hiding, doubt);

@@ -29,6 +29,13 @@ struct Plan {
     bool extrapolated = false;
 };
 
+/// Decisions of one combination of settings, and the recall that follows from them: neither
+/// depends on time.
+struct JudgedDecisions {
+    Decisions decisions;
+    std::optional<analysis::RecallInterval> recall;
+};
+
 struct Simulator::Impl {
     trace::RunData source;
     trace::RunData attention;
@@ -45,7 +52,7 @@ struct Simulator::Impl {
     policy::Budgets recorded_budgets;
 
     mutable std::mutex mutex;  // guards decisions
-    mutable std::unordered_map<std::string, std::shared_ptr<const Decisions>> decisions;
+    mutable std::unordered_map<std::string, std::shared_ptr<const JudgedDecisions>> decisions;
 
     void prepare(std::vector<trace::RunData> others);
     void prepare_costs(const std::vector<trace::RunData>& others);
@@ -60,12 +67,16 @@ struct Simulator::Impl {
 
     [[nodiscard]] Plan plan(const Scenario& scenario) const;
     [[nodiscard]] policy::Settings settings_of(const Scenario& scenario) const;
-    [[nodiscard]] std::shared_ptr<const Decisions> decide(const Plan& plan,
-                                                          std::int64_t steps) const;
+    [[nodiscard]] std::shared_ptr<const JudgedDecisions> decide(const Plan& plan,
+                                                                std::int64_t last_step) const;
     [[nodiscard]] std::size_t replayable_steps(const Plan& plan, Prediction& out) const;
     [[nodiscard]] TimelineInput timeline_input(const Plan& plan, const Decisions* decisions,
                                                const MachineModel* machine,
                                                std::size_t steps) const;
+    [[nodiscard]] std::vector<HeadRecord> head_records(const Plan& plan,
+                                                       const policy::Budgets& budgets) const;
+    [[nodiscard]] std::optional<analysis::RecallInterval> recall_of(const Plan& plan,
+                                                                    const Decisions& made) const;
     void fill_run(const Scenario& scenario, const Plan& plan, Prediction& out) const;
     void fill_decisions(const Plan& plan, const Decisions& decisions, Timeline& timeline,
                         Prediction& out) const;

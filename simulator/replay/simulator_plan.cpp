@@ -78,17 +78,19 @@ Plan Simulator::Impl::plan(const Scenario& scenario) const {
     return plan;
 }
 
-std::shared_ptr<const Decisions> Simulator::Impl::decide(const Plan& plan,
-                                                         std::int64_t steps) const {
+std::shared_ptr<const JudgedDecisions> Simulator::Impl::decide(const Plan& plan,
+                                                               std::int64_t last_step) const {
     if (!scores) throw_refused(no_scores);
     // Decisions do not depend on time: scenarios that differ in the machine share them.
-    const std::string key = fmt::format("{}|{}", config::to_json(plan.settings), steps);
+    const std::string key = fmt::format("{}|{}", config::to_json(plan.settings), last_step);
     {
         const std::lock_guard lock(mutex);
         if (const auto found = decisions.find(key); found != decisions.end()) return found->second;
     }
-    auto made = std::make_shared<const Decisions>(
-        replay_policy(*scores, *plan.profile, plan.settings, steps, batch()));
+    auto made = std::make_shared<JudgedDecisions>();
+    made->decisions = replay_policy(*scores, *plan.profile, plan.settings, parts.step_offset + 1,
+                                    last_step, batch());
+    made->recall = recall_of(plan, made->decisions);
     const std::lock_guard lock(mutex);
     if (decisions.size() >= kCachedDecisions) decisions.clear();
     decisions.emplace(key, made);

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <limits>
 #include <set>
 #include <unordered_map>
 
@@ -17,6 +18,71 @@ using Index = std::size_t;
 
 bool is_drift(OpKind kind) {
     return kind == OpKind::kDriftScore || kind == OpKind::kDriftTopk;
+}
+
+/// About an hour and a petabyte: more is a broken file, and would overflow sums.
+constexpr std::int64_t kLongestNs = std::int64_t{3'600} * 1'000'000'000;
+constexpr std::int64_t kLargest = std::int64_t{1} << 50;
+constexpr std::int64_t kLatestNs = std::int64_t{1} << 60;
+
+void check_span(std::int64_t start, std::int64_t end, const char* what, std::int64_t id,
+                const std::string& name) {
+    const bool sane = start > -kLatestNs && start < kLatestNs && end > -kLatestNs &&
+                      end < kLatestNs && end - start <= kLongestNs;
+    if (!sane) {
+        throw_input(fmt::format("{}: {} {} from {} to {} ns, expected at most an hour", name, what,
+                                id, start, end));
+    }
+}
+
+void check_sizes(const trace::RunData& data, const std::string& name) {
+    for (Index i = 0; i < data.steps.size(); ++i) {
+        check_span(data.steps.start_ns[i], data.steps.end_ns[i], "step", data.steps.step[i], name);
+        if (data.steps.batch[i] < 1 || data.steps.batch[i] > (1 << 12)) {
+            throw_input(fmt::format("{}: step {} of {} sequences", name, data.steps.step[i],
+                                    data.steps.batch[i]));
+        }
+    }
+    const trace::Ops& ops = data.ops;
+    for (Index i = 0; i < ops.size(); ++i) {
+        check_span(ops.start_ns[i], ops.end_ns[i], "operation", ops.op_id[i], name);
+        for (const std::int64_t size :
+             {ops.rows[i], ops.bytes_read[i], ops.bytes_written[i], ops.flops[i]}) {
+            if (size < 0 || size > kLargest) {
+                throw_input(
+                    fmt::format("{}: operation {} has a size of {}", name, ops.op_id[i], size));
+            }
+        }
+        if (ops.kind[i] >= OpKind::kCount) {
+            throw_input(fmt::format("{}: operation {} of unknown kind", name, ops.op_id[i]));
+        }
+    }
+    for (const FetchRecord& fetch : data.fetches) {
+        check_span(fetch.start_ns, fetch.end_ns, "fetch", fetch.id, name);
+        check_span(fetch.queued_ns, fetch.queued_ns, "fetch", fetch.id, name);
+        const bool sane = fetch.rows_fetched >= 0 && fetch.rows_fetched <= kLargest &&
+                          fetch.bytes >= 0 && fetch.bytes <= kLargest && fetch.exposed_ns >= 0 &&
+                          fetch.exposed_ns <= kLongestNs;
+        if (!sane) throw_input(fmt::format("{}: fetch {} has impossible sizes", name, fetch.id));
+    }
+}
+
+void check_shape(const SourceRun& run, std::int32_t batch, const std::string& name) {
+    const auto within = [](std::int64_t value, std::int64_t most) {
+        return value >= 1 && value <= most;
+    };
+    const bool sane = within(run.shape.num_layers, 1 << 12) &&
+                      within(run.shape.num_kv_heads, 1 << 12) &&
+                      within(run.shape.head_dim, 1 << 12) && within(run.prompt, 1 << 28) &&
+                      within(run.parameters.element_bytes, 16) &&
+                      within(run.parameters.page_size, 1 << 20) && within(batch, 1 << 12);
+    if (!sane) throw_input(name + ": shape, batch or parameters out of range");
+    const double bytes = static_cast<double>(run.shape.num_kv_heads_total()) *
+                         static_cast<double>(run.prompt) * static_cast<double>(batch) *
+                         static_cast<double>(2 * run.shape.head_dim * run.parameters.element_bytes);
+    if (bytes > static_cast<double>(kLargest)) {
+        throw_input(fmt::format("{}: a cache of {:.3g} bytes", name, bytes));
+    }
 }
 
 /// Rows of `data` by the keys that taking apart needs.
@@ -77,16 +143,17 @@ public:
           gap_(data.ops.size(), 0) {}
 
     void steps(SourceRun& run) {
-        std::int64_t previous_end = -1;
+        std::optional<std::int64_t> previous_end;
         for (Index i = 0; i < data_.steps.size(); ++i) {
             if (data_.steps.phase[i] != Phase::kDecode) continue;
             RecordedStep step;
             step.step = data_.steps.step[i];
+            if (run.steps.empty()) run.step_offset = step.step - 1;
             step.batch = data_.steps.batch[i];
             const std::int64_t start = data_.steps.start_ns[i];
-            step.pause_ns = previous_end < 0 ? 0 : std::max<std::int64_t>(0, start - previous_end);
+            if (previous_end) step.pause_ns = std::max<std::int64_t>(0, start - *previous_end);
             previous_end = data_.steps.end_ns[i];
-            one_step(start, previous_end, step, run.checks);
+            one_step(start, *previous_end, step, run.checks);
             run.steps.push_back(std::move(step));
         }
         std::stable_sort(run.checks.begin(), run.checks.end(), [](const auto& a, const auto& b) {
@@ -99,10 +166,12 @@ public:
         for (const FetchRecord& fetch : data_.fetches) order.push_back(&fetch);
         std::stable_sort(order.begin(), order.end(),
                          [](const auto* a, const auto* b) { return a->start_ns < b->start_ns; });
-        std::int64_t worker_free = 0;
+        std::int64_t worker_free = std::numeric_limits<std::int64_t>::min();
         for (const FetchRecord* fetch : order) {
             const DriftRecord* check = tables_.check(fetch->check_id);
-            if (check == nullptr || fetch->end_ns < fetch->start_ns) continue;
+            // Without an operation it was dropped before it began.
+            if (check == nullptr || fetch->fetch_op < 0 || fetch->end_ns < fetch->start_ns)
+                continue;
             RecordedFetch recorded;
             recorded.sequence = fetch->sequence;
             recorded.layer = check->layer;
@@ -154,18 +223,31 @@ private:
         std::int64_t free = start;
         std::map<std::pair<OpKind, std::int32_t>, std::int32_t> occurrences;
         RecordedCheck anchor;  // of the last operation that stays
+        RecordedOp* last = nullptr;
+        std::int64_t last_end = 0;
         for (const Index op : tables_.ops_of(step.step)) {
             if (data_.ops.stream[op] != kDecodeStream) continue;
-            gap_[op] = std::max<std::int64_t>(0, data_.ops.start_ns[op] - free);
+            const std::int64_t op_start = data_.ops.start_ns[op];
+            gap_[op] = std::max<std::int64_t>(0, op_start - free);
             free = std::max(free, data_.ops.end_ns[op]);
             const OpKind kind = data_.ops.kind[op];
             const std::int32_t layer = data_.ops.layer[op];
-            if (kind == OpKind::kCommit || kind == OpKind::kFetch) continue;
+            if (kind == OpKind::kCommit) continue;
+            if (kind == OpKind::kFetch) {
+                // On the decode thread it can lie inside the operation that was recorded last.
+                if (last != nullptr && last_end > op_start) {
+                    const std::int64_t inside = std::min(last_end, data_.ops.end_ns[op]) - op_start;
+                    last->work_ns = std::max<std::int64_t>(0, last->work_ns - inside);
+                }
+                continue;
+            }
             if (!tables_.belongs_to_check(op)) {
                 anchor.anchor = kind;
                 anchor.anchor_layer = layer;
                 anchor.anchor_occurrence = occurrences[{kind, layer}]++;
                 step.ops.push_back(recorded(op));
+                last = &step.ops.back();
+                last_end = data_.ops.end_ns[op];
                 continue;
             }
             if (checks.empty() || checks.back().step != step.step || checks.back().layer != layer) {
@@ -174,6 +256,8 @@ private:
                 checks.back().layer = layer;
             }
             checks.back().ops.push_back(recorded(op));
+            last = &checks.back().ops.back();
+            last_end = data_.ops.end_ns[op];
         }
         step.tail_ns = std::max<std::int64_t>(0, end - free);
     }
@@ -209,6 +293,7 @@ private:
 
 SourceRun take_apart(const trace::RunData& data, double interference) {
     const std::string name = fmt::format("run {}", data.run.id);
+    check_sizes(data, name);
     SourceRun run;
     run.parameters =
         config::run_parameters_from_json(data.run.parameters_json, name + " parameters");
@@ -216,6 +301,7 @@ SourceRun take_apart(const trace::RunData& data, double interference) {
     run.heterocache = data.run.policy == "heterocache";
     run.prompt = data.run.prompt_tokens;
     if (run.prompt <= 0) throw_refused(name + " has no prompt tokens: nothing to simulate");
+    check_shape(run, data.run.batch, name);
     if (run.heterocache && !run.parameters.profile) {
         throw_refused(name + " does not hold its head profile: its decisions cannot be repeated");
     }

@@ -67,6 +67,7 @@ struct SourceRun {
     ModelShape shape;
     bool heterocache = false;
     std::int64_t prompt = 0;
+    std::int64_t step_offset = 0;  ///< number of the first decode step, minus 1 (several prompts)
     std::vector<RecordedStep> steps;    ///< decode steps, ascending
     std::vector<RecordedCheck> checks;  ///< by layer, then step
     std::map<FetchKey, RecordedFetch> fetches;

@@ -1,5 +1,7 @@
 #include "simulator/replay/timeline_tasks.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 
@@ -7,6 +9,8 @@
 
 namespace hc::sim {
 namespace {
+
+constexpr std::int64_t kLongestNs = std::int64_t{3'600} * 1'000'000'000;
 
 /// int8 products: the matrices with weights (fp32 precision has none).
 bool has_weights(OpKind kind) {
@@ -97,6 +101,11 @@ private:
                               static_cast<double>(op.flops)};
             task.work_ns = in_.machine->rescale(work, task.work_ns, fit ? fit->floor_ns : 0.0,
                                                 reduced_ && has_weights(op.kind));
+        }
+        if (task.work_ns > kLongestNs) {
+            throw_refused(fmt::format("a '{}' operation would take {:.0f} s: too long to be true",
+                                      op_kind_name(op.kind),
+                                      static_cast<double>(task.work_ns) * 1e-9));
         }
         if (task.stream == out_.decode) {
             task.gap_ns += lead_ns_;
@@ -342,7 +351,8 @@ private:
 }  // namespace
 
 std::int64_t scaled(std::int64_t value, double factor) {
-    return factor == 1 ? value : std::llround(static_cast<double>(value) * factor);
+    constexpr double kMost = 4e18;  // a broken file must not overflow
+    return factor == 1 ? value : std::llround(std::min(kMost, static_cast<double>(value) * factor));
 }
 
 TimelineTasks build_tasks(const TimelineInput& input) {

@@ -2,6 +2,7 @@
 
 #include <unordered_map>
 
+#include "engine/core/clock.h"
 #include "engine/core/error.h"
 #include "simulator/replay/simulator.h"
 
@@ -43,9 +44,30 @@ void write_steps(trace::Writer& writer, trace::RunId run, const trace::RunData& 
     }
 }
 
+void move_times(trace::RunData& data, std::int64_t by_ns) {
+    for (std::int64_t& time : data.steps.start_ns) time += by_ns;
+    for (std::int64_t& time : data.steps.end_ns) time += by_ns;
+    for (std::int64_t& time : data.ops.start_ns) time += by_ns;
+    for (std::int64_t& time : data.ops.end_ns) time += by_ns;
+    for (FetchRecord& fetch : data.fetches) {
+        fetch.queued_ns += by_ns;
+        if (fetch.fetch_op < 0) continue;  // never began: has no times
+        fetch.start_ns += by_ns;
+        fetch.end_ns += by_ns;
+    }
+}
+
 }  // namespace
 
-trace::RunId write_run(trace::Writer& writer, const trace::RunData& data) {
+trace::RunId write_run(trace::Writer& writer, const trace::RunData& recorded) {
+    // A writer takes recorded times for those of this process's clock; simulated ones from 0.
+    const bool move = recorded.run.origin == trace::Origin::kRecorded && recorded.steps.size() > 0;
+    std::optional<trace::RunData> moved;
+    if (move) {
+        moved = recorded;
+        move_times(*moved, now_ns() - recorded.steps.start_ns.front());
+    }
+    const trace::RunData& data = moved ? *moved : recorded;
     const trace::RunId run = writer.begin_run(data.run, data.machine);
     writer.add_heads(run, data.heads);
     write_steps(writer, run, data);
