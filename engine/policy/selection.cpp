@@ -61,6 +61,28 @@ void all_positions(std::size_t first, std::size_t last, Positions& out) {
     std::iota(out.begin(), out.end(), static_cast<Position>(first));
 }
 
+/// Sorts positions below `prompt`: through a bitmap where they are many, which takes a tenth of
+/// the time (a simulation does this for every recorded row).
+void sort_positions(std::size_t prompt, Positions& positions) {
+    constexpr std::size_t kWord = 64;
+    const auto by_comparison = [&] { std::sort(positions.begin(), positions.end()); };
+    if (positions.size() < prompt / kWord) return by_comparison();
+    std::vector<std::uint64_t> present(prompt / kWord + 1, 0);
+    for (const Position position : positions) {
+        if (position >= prompt) return by_comparison();
+        const std::uint64_t bit = std::uint64_t{1} << (position % kWord);
+        if ((present[position / kWord] & bit) != 0) return by_comparison();  // given twice
+        present[position / kWord] |= bit;
+    }
+    std::size_t next = 0;
+    for (std::size_t word = 0; word < present.size(); ++word) {
+        for (std::uint64_t left = present[word]; left != 0; left &= left - 1) {
+            positions[next++] = static_cast<Position>(
+                word * kWord + static_cast<std::size_t>(std::countr_zero(left)));
+        }
+    }
+}
+
 }  // namespace
 
 void top_k(std::span<const float> scores, std::size_t k, Positions& ascending) {
@@ -199,7 +221,7 @@ void ScoreRow::best_set_within(std::size_t first, std::size_t last, std::size_t 
                       std::to_string(prompt_) + " positions, too few to choose " +
                       std::to_string(n) + " of them");
     }
-    std::sort(ascending.begin(), ascending.end());
+    sort_positions(prompt_, ascending);
 }
 
 void select_kept(const ScoreRow& row, std::int64_t capacity, std::int32_t sink, std::int32_t recent,
