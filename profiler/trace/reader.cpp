@@ -302,9 +302,9 @@ RunData Trace::read(RunId id, const Parts& parts, Progress& progress) const {
         std::error_code error;
         ReadPlan plan;
         plan.parts = parts;
-        plan.scan = impl_->runs.size() <= kScanRuns;
+        plan.ops.scan = impl_->runs.size() <= kScanRuns;
         const auto bytes = std::filesystem::file_size(impl_->file, error);
-        plan.file_bytes = error ? 0 : static_cast<std::size_t>(bytes);
+        plan.ops.file_bytes = error ? 0 : static_cast<std::size_t>(bytes);
         // One transaction: a file that is being written shows one moment in all its tables.
         database.execute("BEGIN");
         try {

@@ -1,72 +1,14 @@
 #include "profiler/trace/run_reader.h"
 
-#include <fmt/format.h>
 #include <algorithm>
 #include <charconv>
-#include <limits>
-#include <numeric>
+#include <functional>
 
 #include "engine/core/error.h"
-#include "profiler/trace/names.h"
-#include "profiler/trace/position_codec.h"
+#include "profiler/trace/row_fields.h"
 
 namespace hc::trace {
 namespace {
-
-// What a field may hold. Wide enough for anything real; narrow enough that sums, differences and
-// indexes made of them stay in range whatever a file claims.
-constexpr std::int64_t kMaxTime = std::int64_t{1} << 60;
-constexpr std::int64_t kMaxAmount = std::int64_t{1} << 60;
-constexpr std::int64_t kMaxId = std::int64_t{1} << 60;
-constexpr std::int64_t kMaxIndex = 1 << 20;  // layers, heads, sequences
-constexpr std::int64_t kProgressRows = 1 << 16;
-
-std::int64_t ranged(const Statement& row, int column, std::int64_t low, std::int64_t high,
-                    std::string_view what) {
-    const std::int64_t value = row.integer(column);
-    if (value < low || value > high)
-        throw BadData(fmt::format("{} {} is out of range", what, value));
-    return value;
-}
-
-std::int64_t time_at(const Statement& row, int column) {
-    return ranged(row, column, -kMaxTime, kMaxTime, "time");
-}
-std::int64_t amount_at(const Statement& row, int column) {
-    return ranged(row, column, 0, kMaxAmount, "amount");
-}
-/// For columns that are never NULL; asking costs as much as reading.
-std::int64_t required_id(const Statement& row, int column) {
-    return ranged(row, column, -1, kMaxId, "id");
-}
-/// -1 where the file holds NULL.
-std::int64_t id_at(const Statement& row, int column) {
-    return row.is_null(column) ? -1 : ranged(row, column, -1, kMaxId, "id");
-}
-std::int32_t index_at(const Statement& row, int column, std::string_view what) {
-    return static_cast<std::int32_t>(ranged(row, column, -1, kMaxIndex, what));
-}
-std::int32_t int_at(const Statement& row, int column, std::string_view what) {
-    return static_cast<std::int32_t>(ranged(row, column, std::numeric_limits<std::int32_t>::min(),
-                                            std::numeric_limits<std::int32_t>::max(), what));
-}
-double real_or(const Statement& row, int column, double otherwise) {
-    return row.is_null(column) ? otherwise : row.real(column);
-}
-std::optional<double> optional_real(const Statement& row, int column) {
-    return row.is_null(column) ? std::nullopt : std::optional(row.real(column));
-}
-std::string string_at(const Statement& row, int column) {
-    return std::string(row.text(column));
-}
-
-template <typename Enum>
-Enum name_at(const Statement& row, int column, std::string_view what) {
-    const std::string_view name = row.text(column);
-    const std::optional<Enum> value = parse_name<Enum>(name);
-    if (!value) throw BadData(fmt::format("unknown {} '{}'", what, name.substr(0, 40)));
-    return *value;
-}
 
 /// "[0.5,1,0.25]" as the writer makes it.
 std::vector<double> parse_array(std::string_view text) {
@@ -83,113 +25,6 @@ std::vector<double> parse_array(std::string_view text) {
         at = next < end ? next + 1 : next;
     }
     return values;
-}
-
-/// Calls `each` for every row of the run, and tells `progress`.
-template <typename Each>
-void for_rows(Statement& rows, RunId run, Progress& progress, Each&& each) {
-    rows.bind(1, std::int64_t{run});
-    std::int64_t done = 0;
-    while (rows.step()) {
-        each(rows);
-        if (++done % kProgressRows == 0) {
-            progress.update(done);
-            if (progress.cancelled()) throw Error(ExitCode::kInterrupted, "interrupted");
-        }
-    }
-    rows.reset();
-}
-
-/// OpKind of each id of hc_op_kind in this file.
-std::vector<OpKind> read_op_kinds(const Database& database) {
-    std::vector<OpKind> kinds;
-    Statement rows = database.prepare("SELECT id, name FROM hc_op_kind");
-    while (rows.step()) {
-        const auto id = static_cast<std::size_t>(ranged(rows, 0, 0, 4096, "operation kind"));
-        if (kinds.size() <= id) kinds.resize(id + 1, OpKind::kCount);
-        kinds[id] = name_at<OpKind>(rows, 1, "operation kind");
-    }
-    return kinds;
-}
-
-template <typename T>
-void permute(std::vector<T>& column, const std::vector<std::uint32_t>& order) {
-    std::vector<T> sorted(column.size());
-    for (std::size_t i = 0; i < order.size(); ++i) sorted[i] = column[order[i]];
-    column = std::move(sorted);
-}
-
-/// By step, then start, then id. Rows come nearly so: only fetches that end later stand apart.
-void sort_ops(Ops& ops) {
-    const auto less = [&ops](std::size_t a, std::size_t b) {
-        if (ops.step[a] != ops.step[b]) return ops.step[a] < ops.step[b];
-        if (ops.start_ns[a] != ops.start_ns[b]) return ops.start_ns[a] < ops.start_ns[b];
-        return ops.op_id[a] < ops.op_id[b];
-    };
-    bool sorted = true;
-    for (std::size_t i = 1; i < ops.size() && sorted; ++i) sorted = !less(i, i - 1);
-    if (sorted) return;
-    if (ops.size() > std::numeric_limits<std::uint32_t>::max())
-        throw BadData("too many operations");
-    std::vector<std::uint32_t> order(ops.size());
-    std::iota(order.begin(), order.end(), 0U);
-    std::stable_sort(order.begin(), order.end(), less);
-    permute(ops.op_id, order), permute(ops.step, order), permute(ops.layer, order);
-    permute(ops.kind, order), permute(ops.stream, order), permute(ops.start_ns, order);
-    permute(ops.end_ns, order), permute(ops.bytes_read, order);
-    permute(ops.bytes_written, order), permute(ops.flops, order), permute(ops.rows, order);
-}
-
-void reserve_ops(Ops& ops, std::size_t count) {
-    ops.op_id.reserve(count), ops.step.reserve(count), ops.layer.reserve(count);
-    ops.kind.reserve(count), ops.stream.reserve(count), ops.start_ns.reserve(count);
-    ops.end_ns.reserve(count), ops.bytes_read.reserve(count), ops.bytes_written.reserve(count);
-    ops.flops.reserve(count), ops.rows.reserve(count);
-}
-
-void read_ops(const Database& database, RunId run, const ReadPlan& plan, Progress& progress,
-              Ops& ops) {
-    const std::vector<OpKind> kinds = read_op_kinds(database);
-    const std::int64_t rows_in_file =
-        database.query_integer("SELECT max(rowid) FROM hc_op_row").value_or(0);
-    progress.begin("reading operations", rows_in_file);
-    // A row takes more than 16 bytes, so a damaged row number cannot ask for more than the file.
-    reserve_ops(ops, std::min(static_cast<std::size_t>(std::max<std::int64_t>(rows_in_file, 0)),
-                              plan.file_bytes / 16));
-    Statement rows = database.prepare(
-        fmt::format("SELECT op_id, step, layer, kind, stream, start_ns, duration_ns, bytes_read, "
-                    "bytes_written, flops, rows FROM hc_op_row {} WHERE run = ?",
-                    plan.scan ? "NOT INDEXED" : ""));
-    for_rows(rows, run, progress, [&](const Statement& row) {
-        const std::int64_t kind = row.integer(3);
-        if (kind < 0 || static_cast<std::size_t>(kind) >= kinds.size() ||
-            kinds[static_cast<std::size_t>(kind)] == OpKind::kCount) {
-            throw BadData(fmt::format("unknown operation kind {}", kind));
-        }
-        const std::int64_t start = time_at(row, 5);
-        ops.op_id.push_back(required_id(row, 0));
-        ops.step.push_back(required_id(row, 1));
-        ops.layer.push_back(index_at(row, 2, "layer"));
-        ops.kind.push_back(kinds[static_cast<std::size_t>(kind)]);
-        ops.stream.push_back(int_at(row, 4, "stream"));
-        ops.start_ns.push_back(start);
-        ops.end_ns.push_back(start + time_at(row, 6));
-        ops.bytes_read.push_back(amount_at(row, 7));
-        ops.bytes_written.push_back(amount_at(row, 8));
-        ops.flops.push_back(amount_at(row, 9));
-        ops.rows.push_back(amount_at(row, 10));
-    });
-    sort_ops(ops);
-    progress.end();
-}
-
-void read_edges(const Database& database, RunId run, Progress& progress, Edges& edges) {
-    Statement rows = database.prepare("SELECT from_op, to_op, kind FROM hc_edge WHERE run = ?");
-    for_rows(rows, run, progress, [&](const Statement& row) {
-        edges.from_op.push_back(required_id(row, 0));
-        edges.to_op.push_back(required_id(row, 1));
-        edges.kind.push_back(name_at<EdgeKind>(row, 2, "edge kind"));
-    });
 }
 
 void read_steps(const Database& database, RunId run, Progress& progress, Steps& steps) {
@@ -480,7 +315,7 @@ RunData read_run(const Database& database, const Run& run, const ReadPlan& plan,
     read_heads(database, run.id, progress, data);
     read_steps(database, run.id, progress, data.steps);
     if (plan.parts.operations) {
-        read_ops(database, run.id, plan, progress, data.ops);
+        read_ops(database, run.id, plan.ops, progress, data.ops);
         read_edges(database, run.id, progress, data.edges);
     }
     read_tokens(database, run.id, progress, data);

@@ -6,6 +6,7 @@
 
 #include "engine/core/progress.h"
 #include "profiler/trace/columns.h"
+#include "profiler/trace/op_reader.h"
 #include "profiler/trace/reader.h"
 #include "profiler/trace/sqlite_database.h"
 
@@ -22,9 +23,7 @@ namespace hc::trace {
 /// How to go through the tables.
 struct ReadPlan {
     Trace::Parts parts;
-    /// Few runs share the file: walking whole tables beats jumping through an index.
-    bool scan = true;
-    std::size_t file_bytes = 0;  ///< bounds what is reserved up front
+    OpPlan ops;
 };
 
 /// Throws SqliteFailure, BadData for values that no writer of ours leaves, Error(kInterrupted).
