@@ -34,10 +34,29 @@ HC_INLINE vf load_half(const std::byte* p) {
                                      _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
 }
 
+HC_INLINE float half_at(const std::byte* p) {
+    std::uint16_t bits;
+    __builtin_memcpy(&bits, p, 2);
+    return _mm_cvtss_f32(_mm_cvtph_ps(_mm_cvtsi32_si128(bits)));
+}
+
 HC_INLINE void store_half(std::byte* p, vf v) {
     _mm256_storeu_si256(
         reinterpret_cast<__m256i*>(p),
         _mm512_maskz_cvtps_ph(0xffff, (__m512)v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+}
+
+/// kWidth bytes as ints, and ints in [-128, 127] as bytes.
+HC_INLINE vi widen_unsigned(const std::byte* p) {
+    return (vi)_mm512_maskz_cvtepu8_epi32(0xffff,
+                                          _mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+}
+HC_INLINE vi widen_signed(const std::byte* p) {
+    return (vi)_mm512_maskz_cvtepi8_epi32(0xffff,
+                                          _mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+}
+HC_INLINE void store_bytes(std::int8_t* p, vi v) {
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_maskz_cvtepi32_epi8(0xffff, (__m512i)v));
 }
 
 /// sum + the products of four unsigned bytes of w and four signed bytes of x, per lane.
@@ -48,6 +67,8 @@ HC_INLINE vi dot_bytes(vi sum, vi w, vi x) {
 
 // Each builds on those before; the blank lines keep the formatter from sorting them.
 #include "kernels/cpu/elementwise.inc"
+
+#include "kernels/cpu/dequantize.inc"
 
 #include "kernels/cpu/matrix.inc"
 

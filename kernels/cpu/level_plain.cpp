@@ -33,11 +33,32 @@ HC_INLINE vf load_half(const std::byte* p) {
     return v;
 }
 
+HC_INLINE float half_at(const std::byte* p) {
+    std::uint16_t bits;
+    __builtin_memcpy(&bits, p, 2);
+    return half_to_float(bits);
+}
+
 HC_INLINE void store_half(std::byte* p, vf v) {
     for (int i = 0; i < kWidth; ++i) {
         const std::uint16_t bits = float_to_half(v[i]);
         __builtin_memcpy(p + 2 * i, &bits, 2);
     }
+}
+
+/// kWidth bytes as ints, and ints in [-128, 127] as bytes.
+HC_INLINE vi widen_unsigned(const std::byte* p) {
+    vi v;
+    for (int i = 0; i < kWidth; ++i) v[i] = static_cast<std::uint8_t>(p[i]);
+    return v;
+}
+HC_INLINE vi widen_signed(const std::byte* p) {
+    vi v;
+    for (int i = 0; i < kWidth; ++i) v[i] = static_cast<std::int8_t>(p[i]);
+    return v;
+}
+HC_INLINE void store_bytes(std::int8_t* p, vi v) {
+    for (int i = 0; i < kWidth; ++i) p[i] = static_cast<std::int8_t>(v[i]);
 }
 
 /// sum + the products of four unsigned bytes of w and four signed bytes of x, per lane.
@@ -53,6 +74,8 @@ HC_INLINE vi dot_bytes(vi sum, vi w, vi x) {
 
 // Each builds on those before; the blank lines keep the formatter from sorting them.
 #include "kernels/cpu/elementwise.inc"
+
+#include "kernels/cpu/dequantize.inc"
 
 #include "kernels/cpu/matrix.inc"
 
