@@ -82,9 +82,8 @@ Facts check_facts(const RunView& view, std::size_t row) {
     Facts facts;
     facts.push_back({"drift check", ""});
     facts.push_back({"pivot", QString("layer %1, head %2").arg(check.layer).arg(check.pivot)});
-    facts.push_back({"median overlap", QString("%1 (threshold %2)")
-                                           .arg(check.median, 0, 'f', 3)
-                                           .arg(check.threshold, 0, 'f', 2)});
+    facts.push_back({"median overlap", QString::number(check.median, 'f', 3)});
+    facts.push_back({"threshold", QString::number(check.threshold, 'f', 3)});
     facts.push_back({"triggered", check.triggered ? "yes" : "no"});
     return facts;
 }
@@ -96,7 +95,7 @@ Facts fetch_facts(const RunView& view, std::size_t row) {
     facts.push_back({QString("fetch %1").arg(fetch.id), ""});
     facts.push_back({"layer", format_count(fetch.layer)});
     facts.push_back({"rows fetched",
-                     QString("%1 of %2 wanted")
+                     QString("%1 of %2")
                          .arg(format_count(fetch.rows_fetched), format_count(fetch.rows_wanted))});
     facts.push_back({"contiguous pieces", format_count(fetch.runs)});
     facts.push_back({"bytes", format_bytes(static_cast<double>(fetch.bytes))});
@@ -149,7 +148,7 @@ QString event_label(const RunView& view, const EventRef& event) {
     const std::int32_t layer =
         lane.kind == LaneKind::kOps ? view.data.ops.layer[source] : view.data.fetches[source].layer;
     const QString name = name_of(view, event);
-    return layer < 0 ? name : QString("%1 %2").arg(name).arg(layer);
+    return layer < 0 ? name : QString("%1 L%2").arg(name).arg(layer);
 }
 
 QString event_tooltip(const RunView& view, const EventRef& event) {

@@ -19,7 +19,7 @@ using Facts = std::vector<Fact>;
 
 /// "attention · layer 12", "step 41", "transfer · fetch 7".
 [[nodiscard]] QString event_title(const RunView& view, const EventRef& event);
-/// What fits into a bar: "attention 12".
+/// What fits into a bar: "attention L12".
 [[nodiscard]] QString event_label(const RunView& view, const EventRef& event);
 /// Title and the most important facts, one a line.
 [[nodiscard]] QString event_tooltip(const RunView& view, const EventRef& event);

@@ -17,12 +17,12 @@ Sizes row_sizes(const LaneGroup& group) {
     const int rows = std::max(1, static_cast<int>(group.count));
     switch (group.kind) {
         case LaneKind::kSteps:
-            return {34, 96};
+            return {34, 120};
         case LaneKind::kOps:
-            return rows == 1 ? Sizes{24, 56} : Sizes{18, 36};
+            return rows == 1 ? Sizes{24, 100} : Sizes{18, 44};
         // A staircase of fetches reads well in thin rows; many of them share a fixed height.
         case LaneKind::kFetches:
-            return {std::clamp(110 / rows, 3, 20), std::clamp(240 / rows, 3, 24)};
+            return {std::clamp(110 / rows, 3, 20), std::clamp(360 / rows, 3, 40)};
     }
     return {20, 40};
 }

@@ -84,13 +84,12 @@ std::vector<TableColumn> fetch_columns(const RunViewPtr& view) {
         {"GB/s", rate, [rate](std::size_t i) { return QString::number(rate(i), 'f', 2); }},
         count_column("due",
                      [view, &fetches](std::size_t i) { return double(fetches[i].due_step); }),
-        text_column("committed",
-                    [view, &fetches](std::size_t i) {
-                        if (fetches[i].committed_step >= 0) {
-                            return "step " + format_count(fetches[i].committed_step);
-                        }
-                        return fetches[i].superseded ? QString("superseded") : QString("no");
-                    }),
+        {"commit", [view, &fetches](std::size_t i) { return double(fetches[i].committed_step); },
+         [view, &fetches](std::size_t i) {
+             // Never committed: superseded, or the run ended first.
+             return fetches[i].committed_step < 0 ? QString("\u2013")
+                                                  : format_count(fetches[i].committed_step);
+         }},
         duration_column("exposed",
                         [view, &fetches](std::size_t i) { return double(fetches[i].exposed_ns); }),
     };

@@ -1,5 +1,6 @@
 #include "gui/views/details_panel.h"
 
+#include <QHBoxLayout>
 #include <QHeaderView>
 #include <QLabel>
 #include <QTableView>
@@ -33,7 +34,10 @@ DetailsPanel::DetailsPanel(QWidget* parent) : QWidget(parent) {
     column->setContentsMargins(0, 0, 0, 0);
     column->setSpacing(0);
     column->addWidget(title_);
-    column->addWidget(table_, 1);
+    auto* inset = new QHBoxLayout;
+    inset->setContentsMargins(4, 0, 4, 0);
+    inset->addWidget(table_);
+    column->addLayout(inset, 1);
 }
 
 void DetailsPanel::show_facts(const QString& title, Facts facts) {

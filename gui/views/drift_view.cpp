@@ -13,7 +13,8 @@ DriftView::DriftView(QWidget* parent) : QWidget(parent) {
     pivots_->setSizeAdjustPolicy(QComboBox::AdjustToContents);
     plot_ = new DriftPlot(this);
     auto* bar = new QHBoxLayout;
-    bar->setContentsMargins(8, 4, 8, 0);
+    bar->setContentsMargins(8, 4, 8, 2);
+    bar->setSpacing(6);
     auto* label = new QLabel("pivot", this);
     label->setBuddy(pivots_);
     bar->addWidget(label);

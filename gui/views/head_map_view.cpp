@@ -65,7 +65,7 @@ QRectF HeadGrid::grid_rect() const {
     const double wide = width() - left - 12, high = height() - 10 - bottom;
     // Cells may be oblong, within taste: a model of few heads must not be a thin stripe.
     const double cell_width = wide / std::max(across, 1.0);
-    const double cell_height = std::min(high / std::max(down, 1.0), cell_width * 4);
+    const double cell_height = std::min(high / std::max(down, 1.0), cell_width * 6);
     return {left, 10, cell_width * across, std::max(cell_height * down, 4.0)};
 }
 
@@ -143,15 +143,21 @@ void HeadGrid::paint_legend(QPainter& painter) const {
     const double top = grid.bottom() + 2 * metrics.height() + 8;
     const double base = top + metrics.ascent() - 1;
     if (quantity_ == HeadQuantity::kRole) {
+        // Small letters: four roles must fit the narrowest dock.
+        QFont small = font();
+        small.setPixelSize(std::max(9, metrics.height() * 2 / 3));
+        painter.setFont(small);
+        const QFontMetrics small_metrics(small);
         double total = 0;
-        for (const HeadRole role : kRoles) total += 13 + metrics.horizontalAdvance(role_text(role));
+        for (const HeadRole role : kRoles)
+            total += 13 + small_metrics.horizontalAdvance(role_text(role));
         const double gap = std::clamp((width() - 20 - total) / 3, 5.0, 14.0);
         double x = 10;
         for (const HeadRole role : kRoles) {
             painter.fillRect(QRectF(x, top + 2, 9, 9), QColor::fromRgb(role_rgb(role, theme.dark)));
             painter.setPen(theme.dim_text);
             painter.drawText(QPointF(x + 13, base), role_text(role));
-            x += 13 + metrics.horizontalAdvance(role_text(role)) + gap;
+            x += 13 + small_metrics.horizontalAdvance(role_text(role)) + gap;
         }
         return;
     }
@@ -263,6 +269,7 @@ HeadMapView::HeadMapView(QWidget* parent) : QWidget(parent) {
     quantity_->setAccessibleName("colour by");
     auto* bar = new QHBoxLayout;
     bar->setContentsMargins(8, 4, 8, 2);
+    bar->setSpacing(6);
     auto* label = new QLabel("colour by", this);
     label->setBuddy(quantity_);
     bar->addWidget(label);

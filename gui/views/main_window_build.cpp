@@ -119,9 +119,9 @@ void MainWindow::resizeEvent(QResizeEvent* event) {
     // Shares of the window until the user drags a border: docks keep what they are given.
     const int right = std::clamp(width() * 24 / 100, 230, 400);
     resizeDocks({heads_dock_, details_dock_}, {right, right}, Qt::Horizontal);
-    resizeDocks({heads_dock_, details_dock_}, {height() * 34 / 100, height() * 66 / 100},
+    resizeDocks({heads_dock_, details_dock_}, {height() * 30 / 100, height() * 70 / 100},
                 Qt::Vertical);
-    const int bottom = std::clamp(height() * 29 / 100, 150, 340);
+    const int bottom = std::clamp(height() * 29 / 100, 170, 340);
     resizeDocks({drift_dock_, tables_dock_}, {bottom, bottom}, Qt::Vertical);
     resizeDocks({drift_dock_, tables_dock_}, {(width() - right) / 2, (width() - right) / 2},
                 Qt::Horizontal);
@@ -159,11 +159,12 @@ void MainWindow::build_toolbar() {
     // In the status bar and the menu's corner, so that the timeline keeps its height.
     auto* corner = new QWidget;
     auto* row = new QHBoxLayout(corner);
-    row->setContentsMargins(0, 2, 6, 2);
+    row->setContentsMargins(0, 2, 8, 2);
+    row->setSpacing(6);
     auto* label = new QLabel("run");
     runs_ = new QComboBox;
     runs_->setAccessibleName("run");
-    runs_->setSizeAdjustPolicy(QComboBox::AdjustToContents);
+    runs_->setMinimumContentsLength(24);
     runs_->setEnabled(false);
     label->setBuddy(runs_);
     row->addWidget(label);
@@ -178,7 +179,9 @@ void MainWindow::build_toolbar() {
     connect(cancel_, &QPushButton::clicked, model_, &TraceModel::cancel);
     statusBar()->addPermanentWidget(progress_);
     statusBar()->addPermanentWidget(cancel_);
-    statusBar()->addPermanentWidget(new QLabel("? shows the keys"));
+    auto* hint = new QLabel("? shows the keys");
+    hint->setContentsMargins(8, 0, 8, 0);
+    statusBar()->addPermanentWidget(hint);
     statusBar()->setSizeGripEnabled(false);
 }
 

@@ -115,8 +115,15 @@ void write_snapshot(MainWindow& window, const QString& path) {
                           {bytes.constData(), static_cast<std::size_t>(bytes.size())});
 }
 
+/// Qt's remarks on a machine without a desktop are no one's concern who wants a picture.
+void drop_message(QtMsgType type, const QMessageLogContext&, const QString& message) {
+    if (type == QtFatalMsg)
+        std::fprintf(stderr, "hcprof-view: %s\n", message.toLocal8Bit().constData());
+}
+
 int show(const ViewerOptions& options, int argc, char** argv) {
     choose_platform(options);
+    if (!options.snapshot.isEmpty()) qInstallMessageHandler(drop_message);
     // Fractional scales of the desktop are kept as they are: rounding blurs or shrinks text.
     QApplication::setHighDpiScaleFactorRoundingPolicy(
         Qt::HighDpiScaleFactorRoundingPolicy::PassThrough);

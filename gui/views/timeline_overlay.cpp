@@ -23,10 +23,23 @@ void draw_plate(QPainter& painter, const QRectF& around, const QString& text, co
     painter.drawText(around, Qt::AlignCenter, text);
 }
 
-void draw_arrow(QPainter& painter, const QPointF& from, const QPointF& to, const Theme& theme) {
-    const double bend = std::clamp(std::abs(to.x() - from.x()) * 0.45, 18.0, 120.0);
-    QPainterPath path(from);
-    path.cubicTo(from + QPointF(bend, 0), to - QPointF(bend, 0), to - QPointF(kArrowHead, 0));
+/// From the end of one box to the begin of the next; where that leaves no way between, from below
+/// (or above) the one to above (or below) the other.
+void draw_arrow(QPainter& painter, const QRectF& from, const QRectF& to, const Theme& theme) {
+    QPointF start(from.right(), from.center().y()), end(to.left(), to.center().y());
+    QPointF along(1, 0);
+    double bend = std::clamp((end.x() - start.x()) * 0.45, 12.0, 120.0);
+    const bool apart = from.bottom() <= to.top() || to.bottom() <= from.top();
+    if (apart && end.x() - start.x() < 40) {
+        const double down = from.bottom() <= to.top() ? 1 : -1;
+        start = {from.center().x(), down > 0 ? from.bottom() : from.top()};
+        end = {to.center().x(), down > 0 ? to.top() : to.bottom()};
+        along = {0, down};
+        bend = std::abs(end.y() - start.y()) * 0.45;
+    }
+    const QPointF across(-along.y(), along.x());
+    QPainterPath path(start);
+    path.cubicTo(start + along * bend, end - along * bend, end - along * kArrowHead);
     // A halo in the ground's colour keeps the line apart from what lies under it.
     QColor halo = theme.ground;
     halo.setAlpha(200);
@@ -35,8 +48,8 @@ void draw_arrow(QPainter& painter, const QPointF& from, const QPointF& to, const
     painter.drawPath(path);
     painter.setPen(QPen(theme.accent, 1.7, Qt::SolidLine, Qt::RoundCap));
     painter.drawPath(path);
-    const QPointF head[] = {to, to + QPointF(-kArrowHead - 1, -4),
-                            to + QPointF(-kArrowHead - 1, 4)};
+    const QPointF base = end - along * (kArrowHead + 1);
+    const QPointF head[] = {end, base + across * 4, base - across * 4};
     painter.setPen(Qt::NoPen);
     painter.setBrush(theme.accent);
     painter.drawPolygon(head, 3);
@@ -70,9 +83,7 @@ void TimelineView::paint_arrows(QPainter& painter, const Theme& theme) const {
     if (flow_.size() < 2) return;
     painter.setRenderHint(QPainter::Antialiasing);
     for (std::size_t i = 0; i + 1 < flow_.size(); ++i) {
-        const QRectF from = rect_of(flow_[i]);
-        const QRectF to = rect_of(flow_[i + 1]);
-        draw_arrow(painter, {from.right(), from.center().y()}, {to.left(), to.center().y()}, theme);
+        draw_arrow(painter, rect_of(flow_[i]), rect_of(flow_[i + 1]), theme);
     }
     painter.setPen(QPen(theme.accent, 1.2));
     painter.setBrush(Qt::NoBrush);

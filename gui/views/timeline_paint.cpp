@@ -2,7 +2,6 @@
 #include <QScrollBar>
 #include <algorithm>
 #include <cmath>
-#include <set>
 
 #include "gui/models/describe.h"
 #include "gui/models/palette.h"
@@ -15,7 +14,7 @@ namespace {
 
 // The steps' bars: the longest decode step fills the row, unless it is so long that all others
 // would be flat; then this many medians do.
-constexpr double kTallestMedians = 3;
+constexpr double kTallestMedians = 2;
 // Steps narrower than this get no lines through the lanes.
 constexpr double kStepLinePx = 26;
 constexpr int kLabelPad = 4;
@@ -83,7 +82,8 @@ void TimelineView::paint_labels(QPainter& painter, const std::vector<LabelSlot>&
         if (metrics.height() - 2 > slot.height / ratio) continue;
         const double left = slot.left / ratio + kLabelPad;
         const double room = slot.right / ratio - left - kLabelPad;
-        const QString text = event_label(*view_, slot.event);
+        QString text = event_label(*view_, slot.event);
+        if (metrics.horizontalAdvance(text) > room) text = text.section(" L", 0, 0);
         const QString fitting = metrics.elidedText(text, Qt::ElideRight, static_cast<int>(room));
         // Three letters and dots say nothing: the colour says it better.
         if (fitting.size() < std::min<qsizetype>(text.size(), 5)) continue;
@@ -301,33 +301,16 @@ void TimelineView::paint_legend(QPainter& painter, const Theme& theme) const {
     const QFont small = small_font(*this);
     const QFontMetrics metrics(small);
     painter.setFont(small);
-    // In the names' order, each once, and only what this run has events of.
-    std::set<std::uint32_t> used;
-    for (const analysis::OpKindTotal& kind : view_->metrics.by_kind) {
-        for (std::uint32_t n = 0; n < view_->lanes.names.size(); ++n) {
-            const std::string_view name = op_kind_name(kind.kind);
-            if (view_->lanes.names[n].text == QLatin1String(name.data(), int(name.size()))) {
-                used.insert(n);
-            }
-        }
-    }
-    for (const Lane& lane : view_->lanes.lanes) {
-        if (lane.kind == LaneKind::kOps) continue;
-        for (std::size_t i = 0; i < std::min<std::size_t>(lane.events.size(), 4096); ++i) {
-            used.insert(lane.events.name(i));
-        }
-    }
     int x = 10;
     const int centre = area.center().y() + 1;
-    for (const std::uint32_t n : used) {
-        const EventName& name = view_->lanes.names[n];
-        const int wide = metrics.horizontalAdvance(name.text);
+    for (const LegendEntry& entry : legend_) {
+        const int wide = metrics.horizontalAdvance(entry.text);
         if (x + 14 + wide > area.right() - 8) break;
         painter.fillRect(QRect(x, centre - 5, 10, 10),
-                         QColor::fromRgb(hue_rgb(name.hue, theme.dark)));
+                         QColor::fromRgb(hue_rgb(entry.hue, theme.dark)));
         painter.setPen(theme.dim_text);
-        painter.drawText(x + 14, centre + (metrics.ascent() - metrics.descent()) / 2, name.text);
-        x += 14 + wide + 14;
+        painter.drawText(x + 14, centre + (metrics.ascent() - metrics.descent()) / 2, entry.text);
+        x += 14 + wide + 13;
     }
 }
 

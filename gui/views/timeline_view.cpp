@@ -39,6 +39,7 @@ void TimelineView::set_view(RunViewPtr view) {
     flow_.clear();
     measured_.reset();
     minimap_dirty_ = true;
+    legend_ = view_ ? legend_of(*view_) : std::vector<LegendEntry>{};
     relayout();
     stack_->reset(view_ ? view_->decode.padded(0.005) : TimeRange{0, 1e6});
     Q_EMIT selection_changed();

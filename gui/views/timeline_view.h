@@ -10,6 +10,7 @@
 #include <optional>
 
 #include "gui/models/lane_layout.h"
+#include "gui/models/legend.h"
 #include "gui/models/run_tables.h"
 #include "gui/models/track_raster.h"
 #include "gui/models/view_stack.h"
@@ -127,6 +128,7 @@ private:
     bool minimap_dirty_ = true;
 
     std::optional<EventRef> selection_;
+    std::vector<LegendEntry> legend_;
     std::vector<EventRef> flow_;  ///< of the selection
     std::optional<TimeRange> measured_;
 
