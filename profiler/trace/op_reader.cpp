@@ -79,7 +79,8 @@ void read_ops(const Database& database, RunId run, const OpPlan& plan, Progress&
         const std::int64_t start = time_at(row, 5);
         ops.op_id.push_back(required_id(row, 0));
         ops.step.push_back(required_id(row, 1));
-        ops.layer.push_back(index_at(row, 2, "layer"));
+        // -1: of no layer.
+        ops.layer.push_back(static_cast<std::int32_t>(ranged(row, 2, -1, kMaxIndex, "layer")));
         ops.kind.push_back(kinds[static_cast<std::size_t>(kind)]);
         ops.stream.push_back(int_at(row, 4, "stream"));
         ops.start_ns.push_back(start);

@@ -47,7 +47,7 @@ inline std::int64_t id_at(const Statement& row, int column) {
     return row.is_null(column) ? -1 : ranged(row, column, -1, kMaxId, "id");
 }
 inline std::int32_t index_at(const Statement& row, int column, std::string_view what) {
-    return static_cast<std::int32_t>(ranged(row, column, -1, kMaxIndex, what));
+    return static_cast<std::int32_t>(ranged(row, column, 0, kMaxIndex, what));
 }
 inline std::int32_t int_at(const Statement& row, int column, std::string_view what) {
     return static_cast<std::int32_t>(ranged(row, column, std::numeric_limits<std::int32_t>::min(),

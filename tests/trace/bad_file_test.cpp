@@ -120,6 +120,8 @@ TEST_F(BadFile, WithUnknownWords) {
 TEST_F(BadFile, WithNumbersOutOfRange) {
     spoil("UPDATE hc_head SET layer = 1 << 40 WHERE head = 0");
     expect_error(path_, ExitCode::kInput, "layer 1099511627776 is out of range");
+    spoil("UPDATE hc_head SET layer = -1 WHERE head = 0");
+    expect_error(path_, ExitCode::kInput, "layer -1 is out of range");
     spoil("UPDATE hc_step SET end_ns = 9223372036854775807");
     expect_error(path_, ExitCode::kInput, "out of range");
     spoil("UPDATE hc_run SET prompt_tokens = 1 << 50");
