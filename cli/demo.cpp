@@ -134,7 +134,7 @@ private:
         full.profile = nullptr;
         const RunOutcome first = experiment.run(full, nullptr, false);
         RunPlan drift = plan("fullkv", "drift trace");
-        drift.drift_trace = DriftTracePlan{};
+        drift.drift_trace = DriftTracePlan{1.0, 5};  // every position, so that any budget can be asked about
         const RunOutcome reference = experiment.run(drift, &first, true);
         static_cast<void>(experiment.run(plan("heterocache", "HeteroCache"), &reference, false));
         RunPlan without = plan("heterocache", "HeteroCache, no retrieval");

@@ -21,41 +21,41 @@ void Table::add_row(std::vector<std::string> cells) {
     rows_.push_back(std::move(cells));
 }
 
-std::string Table::to_string(int width) const {
-    std::vector<std::size_t> widths;
-    std::size_t total = 0;
-    for (std::size_t c = 0; c < header_.size(); ++c) {
-        std::size_t w = display_width(header_[c]);
-        for (const auto& row : rows_) w = std::max(w, display_width(row[c]));
-        widths.push_back(w);
-        total += w + 2;
-    }
+std::string Table::part(const std::vector<std::size_t>& widths, std::size_t first, std::size_t last) const {
     std::string out;
-    if (total > static_cast<std::size_t>(std::max(width, 1)) + 2) {
-        std::size_t label = 0;
-        for (const auto& h : header_) label = std::max(label, display_width(h));
-        for (const auto& row : rows_) {
-            for (std::size_t c = 0; c < row.size(); ++c) {
-                if (header_[c].empty()) {
-                    out += row[c] + "\n";
-                } else {
-                    out += "  " + padded(header_[c], label, true) + "  " + row[c] + "\n";
-                }
-            }
-        }
-        return out;
-    }
     const auto add_line = [&](const std::vector<std::string>& cells) {
-        std::string line;
-        for (std::size_t c = 0; c < cells.size(); ++c) {
-            line += (c == 0 ? "" : "  ") + padded(cells[c], widths[c], c == 0);
-        }
+        std::string line = padded(cells[0], widths[0], true);
+        for (std::size_t c = first; c < last; ++c) line += "  " + padded(cells[c], widths[c], false);
         while (!line.empty() && line.back() == ' ') line.pop_back();
         out += line + "\n";
     };
     add_line(header_);
-    out += std::string(total - 2, '-') + "\n";
+    std::size_t total = widths[0];
+    for (std::size_t c = first; c < last; ++c) total += widths[c] + 2;
+    out += std::string(total, '-') + "\n";
     for (const auto& row : rows_) add_line(row);
+    return out;
+}
+
+std::string Table::to_string(int width) const {
+    std::vector<std::size_t> widths;
+    for (std::size_t c = 0; c < header_.size(); ++c) {
+        std::size_t w = display_width(header_[c]);
+        for (const auto& row : rows_) w = std::max(w, display_width(row[c]));
+        widths.push_back(w);
+    }
+    const auto room = static_cast<std::size_t>(std::max(width, 1));
+    std::string out;
+    std::size_t first = 1;
+    do {
+        std::size_t total = widths[0];
+        std::size_t last = first;
+        // At least one column a part, however narrow the terminal.
+        while (last < widths.size() && (last == first || total + 2 + widths[last] <= room)) total += 2 + widths[last++];
+        if (first > 1) out += "\n";
+        out += part(widths, first, last);
+        first = last;
+    } while (first < widths.size());
     return out;
 }
 

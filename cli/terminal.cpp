@@ -31,7 +31,8 @@ int terminal_width(int fd) {
         const int width = std::atoi(columns);
         if (width > 0) return width;
     }
-    return 80;
+    // Into a pipe or a file nothing wraps: leave room for wide tables.
+    return ::isatty(fd) == 1 ? 80 : 200;
 }
 
 std::size_t display_width(std::string_view text) {

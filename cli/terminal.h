@@ -12,7 +12,7 @@ namespace hc::cli {
 
 /// True when `fd` is a terminal that understands control sequences.
 [[nodiscard]] bool is_terminal(int fd);
-/// Columns of the terminal, 80 where unknown.
+/// Columns of the terminal: 80 where unknown, 200 where `fd` is none.
 [[nodiscard]] int terminal_width(int fd);
 /// Columns that `text` takes; counts code points, which is right for what we print.
 [[nodiscard]] std::size_t display_width(std::string_view text);
