@@ -197,9 +197,6 @@ void DriftPlot::paintEvent(QPaintEvent*) {
     paint_axes(painter);
     paint_series(painter);
     paint_hover(painter);
-    const QFontMetrics metrics(font());
-    painter.setPen(theme.dim_text);
-    painter.drawText(QPointF(8, 4 + metrics.ascent()), "overlap");
 }
 
 void DriftPlot::mouseMoveEvent(QMouseEvent* event) {

@@ -19,7 +19,12 @@ DriftView::DriftView(QWidget* parent) : QWidget(parent) {
     label->setBuddy(pivots_);
     bar->addWidget(label);
     bar->addWidget(pivots_);
-    bar->addStretch(1);
+    auto* meaning = new QLabel("overlap with its reference; dashed: threshold", this);
+    meaning->setForegroundRole(QPalette::PlaceholderText);
+    // The first to go where the dock is narrow.
+    meaning->setSizePolicy(QSizePolicy::Ignored, QSizePolicy::Preferred);
+    meaning->setAlignment(Qt::AlignRight | Qt::AlignVCenter);
+    bar->addWidget(meaning, 1);
     auto* column = new QVBoxLayout(this);
     column->setContentsMargins(0, 0, 0, 0);
     column->setSpacing(0);
