@@ -97,6 +97,30 @@ TEST(WriterThreads, ReadersMayLookOnMeanwhile) {
     writer.finish();
 }
 
+TEST(ReaderThreads, ShareOneTrace) {
+    const TemporaryFolder folder;
+    const auto path = folder.path() / "trace.sqlite";
+    {
+        Writer writer(path, {});
+        const RunId run = writer.begin_run({}, {});
+        for (std::int64_t s = 0; s < 50; ++s) {
+            writer.add_step(run, {s, Phase::kDecode, 1, 0, 0}, some_ops(s, 20), {});
+        }
+        writer.finish();
+    }
+    const Trace trace(path);
+    std::vector<std::jthread> threads;
+    for (int t = 0; t < 4; ++t) {
+        threads.emplace_back([&trace] {
+            NoProgress progress;
+            for (int i = 0; i < 5; ++i) {
+                EXPECT_EQ(trace.read(0, {}, progress).ops.size(), 1000U);
+                EXPECT_TRUE(trace.values().empty());
+            }
+        });
+    }
+}
+
 TEST(WriterThreads, ARecordLargerThanTheQueuePasses) {
     const TemporaryFolder folder;
     const auto path = folder.path() / "trace.sqlite";
