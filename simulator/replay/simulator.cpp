@@ -12,10 +12,11 @@ std::string describe(const trace::RunData& data) {
     return fmt::format("run {}", data.run.id);
 }
 
-/// The run taken apart, when its times say something about the source's: no capture, no oracle,
-/// same precision and threads.
+/// The run taken apart, when its times say something about the source's: no oracle, same
+/// precision and threads; a drift trace (whose pass is disturbed by the capture) on request.
 std::optional<SourceRun> comparable(const trace::RunData& other, const trace::RunData& source,
-                                    const config::RunParameters& source_parameters) {
+                                    const config::RunParameters& source_parameters,
+                                    bool drift_trace) {
     if (other.run.origin != trace::Origin::kRecorded || other.run.backend != source.run.backend ||
         other.run.model_hash != source.run.model_hash) {
         return std::nullopt;
@@ -23,8 +24,8 @@ std::optional<SourceRun> comparable(const trace::RunData& other, const trace::Ru
     const config::RunParameters parameters = config::run_parameters_from_json(
         other.run.parameters_json, describe(other) + " parameters");
     if (parameters.precision != source_parameters.precision ||
-        parameters.threads != source_parameters.threads || parameters.drift_keep ||
-        parameters.oracle) {
+        parameters.threads != source_parameters.threads ||
+        parameters.drift_keep.has_value() != drift_trace || parameters.oracle) {
         return std::nullopt;
     }
     try {
@@ -44,12 +45,16 @@ void Simulator::Impl::prepare_costs(const std::vector<trace::RunData>& others) {
     parts = take_apart(source, 0);
     std::vector<const trace::RunData*> fitted = {&source};
     const trace::RunData* with_checks = nullptr;
-    for (const trace::RunData& other : others) {
-        const std::optional<SourceRun> taken = comparable(other, source, parts.parameters);
-        if (!taken) continue;
-        fitted.push_back(&other);
-        if (!taken->checks.empty()) with_checks = &other;
-    }
+    const auto add = [&](bool drift_traces) {
+        for (const trace::RunData& other : others) {
+            const auto taken = comparable(other, source, parts.parameters, drift_traces);
+            if (!taken) continue;
+            fitted.push_back(&other);
+            if (!taken->checks.empty()) with_checks = &other;
+        }
+    };
+    add(false);
+    if (fitted.size() == 1) add(true);  // better than one size of attention
     costs.emplace(fitted);
     // Again, with the slowdown beside transfers taken out.
     if (costs->interference() > 0) parts = take_apart(source, costs->interference());

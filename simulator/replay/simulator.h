@@ -93,9 +93,9 @@ private:
     std::unique_ptr<Impl> impl_;
 };
 
-/// Adds a prediction's run to a trace file being written, with its label, tag and notes as meta
-/// entries `simulated.<run>.*`. Where that file numbers the source and the attention run anew,
-/// their numbers in it.
+/// Adds a prediction's run to a trace file being written, with meta entries `simulated.<run>.*`:
+/// label, tag, notes, and the runs of the recording it was made from and judged by.
+/// `source_run`, `attention_run`: where these two stand in the file being written, if they do.
 trace::RunId write_prediction(trace::Writer& writer, const Prediction& prediction,
                               std::optional<trace::RunId> source_run = std::nullopt,
                               std::optional<trace::RunId> attention_run = std::nullopt);

@@ -84,12 +84,16 @@ trace::RunId write_prediction(trace::Writer& writer, const Prediction& predictio
                               std::optional<trace::RunId> source_run,
                               std::optional<trace::RunId> attention_run) {
     trace::RunData data = prediction.data;
-    if (source_run) data.run.source_run = *source_run;
-    if (attention_run) data.run.attention_run = *attention_run;
+    // Run numbers of the recording mean nothing in another file.
+    data.run.source_run = source_run.value_or(-1);
+    data.run.attention_run = attention_run.value_or(-1);
     const trace::RunId run = write_run(writer, data);
     const std::string key = fmt::format("simulated.{}.", run);
     writer.add_meta(key + "label", prediction.scenario.label);
     writer.add_meta(key + "tag", std::string(tag_name(prediction.tag)));
+    const trace::Run& made_from = prediction.data.run;
+    writer.add_meta(key + "source_run", std::to_string(made_from.source_run));
+    writer.add_meta(key + "attention_run", std::to_string(made_from.attention_run));
     std::string notes;
     for (const std::string& note : prediction.notes) notes += (notes.empty() ? "" : "; ") + note;
     writer.add_meta(key + "notes", notes);
