@@ -61,6 +61,36 @@ std::vector<DecodeOp> decode_ops(const trace::RunData& run) {
     return ops;
 }
 
+bool is_dense(OpKind kind) {
+    return kind == OpKind::kQkv || kind == OpKind::kAttnOut || kind == OpKind::kMlp ||
+           kind == OpKind::kLmHead;
+}
+
+/// How much slower the machine was in `ops` than in `reference`: by the matrix products, which
+/// are the same in both. Other programs and the clock change between runs; the line through
+/// several runs must not take that for a matter of rows.
+double slowness(const std::vector<DecodeOp>& ops, const std::vector<DecodeOp>& reference) {
+    const auto medians = [](const std::vector<DecodeOp>& from) {
+        std::map<OpKind, std::vector<double>> times;
+        for (const DecodeOp& op : from) {
+            if (is_dense(op.kind) && op.share < kAloneShare) times[op.kind].push_back(op.time_ns);
+        }
+        std::map<OpKind, double> result;
+        for (auto& [kind, values] : times) result[kind] = median_of(values);
+        return result;
+    };
+    const std::map<OpKind, double> ours = medians(ops);
+    double sum = 0;
+    double reference_sum = 0;
+    for (const auto& [kind, time] : medians(reference)) {
+        const auto found = ours.find(kind);
+        if (found == ours.end()) continue;
+        sum += found->second;
+        reference_sum += time;
+    }
+    return sum > 0 && reference_sum > 0 ? sum / reference_sum : 1.0;
+}
+
 /// Appends (time / alone - 1) / share of every disturbed operation.
 void add_interference(const std::vector<DecodeOp>& ops, std::vector<double>& factors) {
     std::map<std::pair<OpKind, std::int32_t>, std::vector<double>> alone;
@@ -99,14 +129,17 @@ OpCosts::OpCosts(std::span<const trace::RunData* const> runs) {
     KindSamples alone;
     KindSamples all;
     std::vector<double> factors;
+    std::vector<DecodeOp> reference;
     for (const trace::RunData* run : runs) {
-        const std::vector<DecodeOp> ops = decode_ops(*run);
+        std::vector<DecodeOp> ops = decode_ops(*run);
         add_interference(ops, factors);
+        const double speed = reference.empty() ? 1.0 : 1.0 / slowness(ops, reference);
         for (const DecodeOp& op : ops) {
             const auto kind = static_cast<std::size_t>(op.kind);
-            all[kind].push_back({op.size, op.time_ns});
-            if (op.share < kAloneShare) alone[kind].push_back({op.size, op.time_ns});
+            all[kind].push_back({op.size, op.time_ns * speed});
+            if (op.share < kAloneShare) alone[kind].push_back({op.size, op.time_ns * speed});
         }
+        if (reference.empty()) reference = std::move(ops);
     }
     for (std::size_t kind = 0; kind < fits_.size(); ++kind) {
         if (all[kind].empty()) continue;

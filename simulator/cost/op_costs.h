@@ -16,7 +16,9 @@ namespace hc::sim {
 /// time is without its waiting; a fetch's size is its rows.
 class OpCosts {
 public:
-    /// `runs` must be of one model, precision and machine. Pointers are not kept.
+    /// `runs` must be of one model, precision and machine; the first is the one to predict from,
+    /// and times of the others are taken as if the machine had been as fast as in it (by its
+    /// matrix products). Pointers are not kept.
     explicit OpCosts(std::span<const trace::RunData* const> runs);
 
     /// nullptr: nothing recorded of this kind.

@@ -46,10 +46,10 @@ Estimate estimate_exact(double value, const Doubt& doubt) {
 }
 
 Estimate estimate_share(double value, const Doubt& doubt) {
-    // The doubt is about times; a share of 1 - x moves by x times as much.
-    const double rest = 1 - value;
-    return {value, std::clamp(1 - rest * doubt.high() / doubt.low(), 0.0, value),
-            std::clamp(1 - rest * doubt.low() / doubt.high(), value, 1.0)};
+    // The doubt is about times; a share of 1 - x moves by x times as much. Hiding is negative
+    // where waiting (for a late worker) takes longer than the transfers.
+    const double rest = std::max(0.0, 1 - value);
+    return {value, 1 - rest * doubt.high() / doubt.low(), 1 - rest * doubt.low() / doubt.high()};
 }
 
 }  // namespace hc::sim

@@ -24,7 +24,7 @@ struct Doubt {
 /// The mean, with 1.96 standard errors.
 [[nodiscard]] Estimate estimate_mean(const std::vector<double>& values, const Doubt& doubt);
 [[nodiscard]] Estimate estimate_exact(double value, const Doubt& doubt);
-/// A share that stays within [0, 1].
+/// A share of at most 1, whose rest is a ratio of times.
 [[nodiscard]] Estimate estimate_share(double value, const Doubt& doubt);
 
 }  // namespace hc::sim

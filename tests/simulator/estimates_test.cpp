@@ -49,6 +49,12 @@ TEST(Estimates, DoubtWidensBothWays) {
     EXPECT_NEAR(e.high, 100 * 1.1 * 1.3, 1e-9);
 }
 
+TEST(Estimates, HidingMayBeNegative) {
+    const Estimate e = estimate_share(-2.0, {.model = 0.1, .machine = 0});
+    EXPECT_NEAR(e.low, 1 - 3 * 1.1 / 0.9, 1e-12);
+    EXPECT_NEAR(e.high, 1 - 3 * 0.9 / 1.1, 1e-12);
+}
+
 TEST(Estimates, AShareStaysAShare) {
     const Estimate e = estimate_share(0.9, {.model = 0, .machine = 0.3});
     EXPECT_LT(e.low, 0.9);

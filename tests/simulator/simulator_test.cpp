@@ -396,6 +396,31 @@ TEST(Simulator, AFullKvRunBecomesHeteroCacheWithCostsOfAnotherRun) {
     EXPECT_NEAR(p.step_ns_p95.value / truth.step_ns.p95, 1, 0.1);
 }
 
+TEST(Simulator, ARunOnABusierMachineStillTellsWhatRowsCost) {
+    // The other run, full attention, was recorded while everything took three times as long.
+    FakeOptions options = default_options();
+    options.noise = 0.02;
+    FakeOptions full = options;
+    full.heterocache = false;
+    trace::RunData quiet = fake_run(full);
+    quiet.run.id = 3;
+    trace::RunData busy = quiet;
+    for (std::size_t i = 0; i < busy.ops.size(); ++i) {
+        busy.ops.start_ns[i] *= 3;
+        busy.ops.end_ns[i] *= 3;
+    }
+    for (std::size_t i = 0; i < busy.steps.size(); ++i) {
+        busy.steps.start_ns[i] *= 3;
+        busy.steps.end_ns[i] *= 3;
+    }
+    const trace::RunData run = fake_run(options);
+    Scenario scenario;
+    scenario.policy = "fullkv";
+    const Prediction p = Simulator(run, run, {busy}).simulate(scenario);
+    const auto truth = analysis::run_metrics(quiet, nullptr);
+    EXPECT_NEAR(p.step_ns_median.value / truth.step_ns.median, 1, 0.03);
+}
+
 TEST(Simulator, ALongerPromptIsAMarkedExtrapolation) {
     FakeOptions options = default_options();
     const Simulator simulator = self_judged(options);
