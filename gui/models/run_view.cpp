@@ -206,7 +206,6 @@ RunView load_run_view(const std::filesystem::path& path, std::optional<trace::Ru
 QString run_title(const trace::Run& run) {
     QString title = QString("%1 \u00b7 %2").arg(run.id).arg(QString::fromStdString(run.policy));
     if (!run.mode.empty()) title += QString(" (%1)").arg(QString::fromStdString(run.mode));
-    if (run.drift == "trace") title += " \u00b7 drift trace";
     if (run.origin == trace::Origin::kSimulated) title += " \u00b7 simulated";
     return title;
 }

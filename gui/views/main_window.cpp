@@ -114,9 +114,11 @@ void MainWindow::show_first_trigger() {
     if (!view) return;
     if (const auto range = view->around_first_trigger()) timeline_->stack().reset(*range);
     const auto fetch = view->first_triggered_fetch();
-    const auto event = fetch ? view->locate_fetch(*fetch) : std::nullopt;
-    if (event) timeline_->select(*event);
     if (!fetch) return;
+    // The transfer itself says most: bytes, rate, and where it came from.
+    const auto op = view->op_row(view->data.fetches[*fetch].fetch_op);
+    const auto event = op ? view->locate_op(*op) : view->locate_fetch(*fetch);
+    if (event) timeline_->select(*event);
     if (const auto check = view->check_row(view->data.fetches[*fetch].check_id)) {
         const DriftRecord& drift = view->data.drift[*check];
         drift_->select_pivot(drift.layer, drift.pivot);

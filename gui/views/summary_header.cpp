@@ -35,7 +35,11 @@ std::vector<SummaryTile> summary_tiles(const RunView& view) {
     const analysis::RunMetrics& m = view.metrics;
     const trace::Run& run = view.data.run;
     std::vector<SummaryTile> tiles;
-    tiles.push_back({"policy", text(run.policy), text(run.mode)});
+    // A simulated run must never pass for a recorded one.
+    const bool simulated = run.origin == trace::Origin::kSimulated;
+    const QString mode = text(run.mode);
+    const QString note = simulated ? (mode.isEmpty() ? "simulated" : mode + ", simulated") : mode;
+    tiles.push_back({"policy", text(run.policy), note, false});
     if (view.ratio) tiles.push_back({"ratio", QString::number(*view.ratio, 'g', 3), ""});
     tiles.push_back({"prompt", format_count(run.prompt_tokens), "tokens"});
     if (m.step_ns.count > 0) {

@@ -40,7 +40,7 @@ TablesPanel::Page TablesPanel::add_page(const QString& title) {
     page.table->verticalHeader()->hide();
     page.table->verticalHeader()->setDefaultSectionSize(QFontMetrics(font()).height() + 5);
     page.table->horizontalHeader()->setHighlightSections(false);
-    page.table->horizontalHeader()->setMinimumSectionSize(60);
+    page.table->horizontalHeader()->setMinimumSectionSize(56);
     page.table->setAccessibleName(title);
     addTab(page.table, title);
     return page;
