@@ -117,6 +117,7 @@ struct Engine::Impl {
     // --- reports (report.cpp)
     void begin_step();
     void drop_step();
+    void clear_reports();
     void end_step(Phase phase, std::int32_t batch);
     [[nodiscard]] MemoryRecord memory();
     [[nodiscard]] std::int64_t process_peak();

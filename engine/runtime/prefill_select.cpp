@@ -63,6 +63,12 @@ void Engine::Impl::begin_policy(Sequence& seq, std::int64_t prompt) {
             if (watches(star)) seq.window->watch(profile.index({layer, star.pivot}));
         }
     }
+    // Each star has a fetch that lands and at most one per window on its way behind it.
+    const std::size_t per_star =
+        2 + static_cast<std::size_t>(settings.commit_lag / settings.window);
+    seq.fetches.reserve(profile.size() * per_star);
+    reports.fetches.reserve(profile.size() * per_star);
+    reports.rows.reserve(profile.size());
     seq.tier.reset();
     if (settings.retrieval) {
         // Without retrieval nothing would ever be read from it.

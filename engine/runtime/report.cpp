@@ -23,7 +23,15 @@ void Engine::Impl::begin_step() {
 void Engine::Impl::drop_step() {
     --step;
     log.clear();
-    reports = {};
+    clear_reports();
+}
+
+void Engine::Impl::clear_reports() {
+    reports.heads.clear();
+    reports.drift.clear();
+    reports.fetches.clear();
+    reports.rows.clear();
+    reports.attention.clear();
 }
 
 void Engine::Impl::end_step(Phase phase, std::int32_t batch_size) {
@@ -40,11 +48,7 @@ void Engine::Impl::end_step(Phase phase, std::int32_t batch_size) {
     for (const RowsRecord& rows : reports.rows) observer->on_rows(rows);
     for (const AttentionRecord& row : reports.attention) observer->on_attention(row);
     observer->on_memory(memory());
-    reports.heads.clear();
-    reports.drift.clear();
-    reports.fetches.clear();
-    reports.rows.clear();
-    reports.attention.clear();
+    clear_reports();
 }
 
 std::int64_t Engine::Impl::process_peak() {
