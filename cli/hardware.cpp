@@ -26,9 +26,12 @@ std::string value_text(const trace::Value* value) {
 
 void list(bool json) {
     nlohmann::ordered_json document = nlohmann::ordered_json::array();
-    Table table({"id", "kind", "read bandwidth", "name"});
+    Table table({"id", "kind", "bandwidth", "name"});
     for (const sim::MachineSpec& machine : sim::catalogue()) {
-        table.add_row({machine.id, kind_name(machine), value_text(machine.find("read_bandwidth_GBps")), machine.name});
+        const bool is_link = machine.find("host_link_GBps") != nullptr && machine.find("read_bandwidth_GBps") == nullptr;
+        const char* const memory = machine.kind == sim::MachineKind::kGpu ? "memory_bandwidth_GBps" : "read_bandwidth_GBps";
+        table.add_row({machine.id, is_link ? "link" : kind_name(machine),
+                       value_text(machine.find(is_link ? "host_link_GBps" : memory)), machine.name});
         document.push_back({{"id", machine.id}, {"kind", kind_name(machine)}, {"name", machine.name}});
     }
     if (json) {

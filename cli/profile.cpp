@@ -120,7 +120,7 @@ void run(Options options, const Context& context) {
     }
     options.text.reserve_tokens = options.generate;
     const std::vector<model::TokenId> prompt = prompt_tokens(model, options.text);
-    if (!options.json && options.model.backend == "auto") {
+    if (!options.json && options.model.backend == "auto" && is_terminal(STDERR_FILENO)) {
         fmt::print(stderr, "hcprof: backend cpu (auto), {} tokens of prompt\n", format_count(static_cast<std::int64_t>(prompt.size())));
     }
     record(options, model, profile ? &*profile : nullptr, prompt, context);

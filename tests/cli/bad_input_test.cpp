@@ -96,7 +96,7 @@ TEST_F(BadInput, WrongMagic) {
 }
 
 TEST_F(BadInput, MissingModelSaysWhatToDo) {
-    expect_error(profile(path("nowhere.gguf"), text_), ExitCode::kIo, "nowhere.gguf");
+    expect_error(profile(path("nowhere.gguf"), text_), ExitCode::kUnavailable, "fetch-model");
 }
 
 TEST_F(BadInput, EmptyText) {
@@ -142,6 +142,22 @@ TEST_F(BadInput, OutputThatCannotBeWritten) {
     expect_error(arguments, ExitCode::kIo, "/nowhere/at/all");
     arguments.back() = folder_.path().string();
     expect_error(arguments, ExitCode::kIo, "folder");
+}
+
+TEST_F(BadInput, AFullDiskIsSaidAndLeavesNothingThatDoesNotOpen) {
+    // A limit on file size acts like a full disk, without one.
+    std::string command = "ulimit -f 200; exec";
+    for (const std::string& word : profile(model_, text_)) command += " '" + word + "'";
+    command.insert(command.find("exec") + 4, " '" + test::built_program("hcprof") + "'");
+    command.replace(command.find("'4'"), 3, "'400'");
+    const test::ProcessResult r = test::run_process({"/bin/bash", "-c", command});
+    EXPECT_EQ(r.exit_code, static_cast<int>(ExitCode::kIo)) << r.err;
+    EXPECT_EQ(r.error_lines(), 1) << r.err;
+    EXPECT_THAT(r.err, AllOf(StartsWith("hcprof: "), HasSubstr("out.sqlite")));
+    if (fs::exists(path("out.sqlite"))) {
+        EXPECT_EQ(hcprof({"report", path("out.sqlite")}).exit_code, 0);
+    }
+    EXPECT_FALSE(fs::exists(path("out.sqlite-wal")));
 }
 
 TEST_F(BadInput, FilesThatAreNoTrace) {
