@@ -10,6 +10,10 @@
 #include "kernels/bench/limits.h"
 #include "kernels/cpu/ops.h"
 
+#if defined(HC_HAVE_BLAS)
+#include <cblas.h>
+#endif
+
 namespace hc::bench {
 namespace {
 
@@ -88,6 +92,35 @@ BENCHMARK_CAPTURE(run_matmul, fp32_Q4_1, DType::kQ4_1, kFp32, false)->Apply(add_
 BENCHMARK_CAPTURE(run_matmul, fp32_Q8_0, DType::kQ8_0, kFp32, false)->Apply(add_shapes);
 BENCHMARK_CAPTURE(run_matmul, fp32_F16, DType::kF16, kFp32, false)->Apply(add_super_block_shapes);
 BENCHMARK_CAPTURE(run_matmul, fp32_Q6_K, DType::kQ6_K, kFp32, false)->Apply(add_super_block_shapes);
+
+#if defined(HC_HAVE_BLAS)
+// The yardstick: the BLAS of this machine on weights that are floats already, with as many
+// threads as it likes.
+void run_blas(benchmark::State& state) {
+    const auto rows = static_cast<int>(state.range(0));
+    const auto cols = static_cast<int>(state.range(1));
+    const auto n = static_cast<int>(state.range(2));
+    const Limits& most = limits();
+    const std::vector<float> w(static_cast<std::size_t>(rows) * static_cast<std::size_t>(cols),
+                               0.5f);
+    const std::vector<float> x(static_cast<std::size_t>(n) * static_cast<std::size_t>(cols), 0.5f);
+    std::vector<float> y(static_cast<std::size_t>(n) * static_cast<std::size_t>(rows));
+    for (auto _ : state) {
+        cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, n, rows, cols, 1.0f, x.data(), cols,
+                    w.data(), cols, 0.0f, y.data(), rows);
+        benchmark::ClobberMemory();
+    }
+    const double operations = static_cast<double>(state.iterations()) * 2.0 * rows * cols * n;
+    using benchmark::Counter;
+    state.counters["Gop/s"] = Counter(operations * 1e-9, Counter::kIsRate);
+    state.counters["of_peak"] = Counter(operations / most.fp32_flops_per_s, Counter::kIsRate);
+}
+BENCHMARK(run_blas)
+    ->Args({1536, 576, 64})
+    ->Args({1536, 576, 512})
+    ->Args({576, 1536, 512})
+    ->UseRealTime();
+#endif
 
 }  // namespace
 }  // namespace hc::bench
