@@ -206,7 +206,7 @@ std::string to_json(const MachineSpec& machine) {
 
 const std::vector<ValueName>& value_names() {
     static const std::vector<ValueName> names = {
-        {"cores", "count", "cores that the engine would use"},
+        {"cores", "1", "cores that the engine would use"},
         {"clock_GHz", "GHz", "base clock of a core"},
         {"read_bandwidth_GBps", "GB/s", "memory read by all cores"},
         {"sustained_share", "share", "part of a data sheet's bandwidth that programs reach"},
@@ -222,14 +222,14 @@ const std::vector<ValueName>& value_names() {
         {"bf16_TFLOPs", "TFLOP/s", "dense bf16 with tensor cores"},
         {"fp32_TFLOPs", "TFLOP/s", "fp32"},
         {"l2_MB", "MB", "last-level cache of the device"},
-        {"sms", "count", "multiprocessors or compute units"},
+        {"sms", "1", "multiprocessors or compute units"},
         {"link_GBps", "GB/s", "host link in theory, one direction"},
         {"h2d_GBps", "GB/s", "pinned host to device, reached"},
         {"d2h_GBps", "GB/s", "device to pinned host, reached"},
         {"bidirectional_GBps", "GB/s", "both directions at once, sum"},
         {"bidirectional_h2d_GBps", "GB/s", "host to device while the other direction is busy"},
         {"bidirectional_d2h_GBps", "GB/s", "device to host while the other direction is busy"},
-        {"copy_engines", "count", "asyncEngineCount or its like"},
+        {"copy_engines", "1", "asyncEngineCount or its like"},
         {"launch_us", "us", "an empty kernel, one after the other"},
     };
     return names;

@@ -435,7 +435,7 @@ std::vector<trace::Value> fake_values() {
         v.source = "test";
         return v;
     };
-    return {value("cores", 2, "count"), value("read_bandwidth_GBps", 40, "GB/s"),
+    return {value("cores", 2, "1"), value("read_bandwidth_GBps", 40, "GB/s"),
             value("copy_bandwidth_GBps", 10, "GB/s"), value("fp32_GFLOPs", 200, "GFLOP/s"),
             value("int8_GOPs", 800, "GOP/s")};
 }
