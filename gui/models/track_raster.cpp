@@ -10,7 +10,7 @@ namespace {
 // Beyond so many events in one column, sums come from the pyramid instead of a walk.
 constexpr std::size_t kWalk = 64;
 // The least a column with an event in it is coloured, however little of it is covered.
-constexpr double kLeastShade = 0.5;
+constexpr double kLeastShade = 0.65;
 // An event narrower than this gets no edge: edges would be all that is seen.
 constexpr double kEdgePx = 4;
 

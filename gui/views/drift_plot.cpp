@@ -4,6 +4,7 @@
 #include <QToolTip>
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "gui/models/palette.h"
 #include "gui/models/ticks.h"
@@ -11,6 +12,17 @@
 #include "gui/views/theme.h"
 
 namespace hc::gui {
+namespace {
+
+/// First and last step on the axis, with room for half a mark at both ends.
+std::pair<double, double> shown_steps(const DriftModel& drift) {
+    const auto first = static_cast<double>(drift.first_step());
+    const auto last = static_cast<double>(drift.last_step());
+    const double room = 0.5 + 0.015 * (last - first);
+    return {first - room, last + room};
+}
+
+}  // namespace
 
 DriftPlot::DriftPlot(QWidget* parent) : QWidget(parent) {
     setMouseTracking(true);
@@ -63,16 +75,14 @@ QRectF DriftPlot::plot_rect() const {
 
 QPointF DriftPlot::position_of(double step, double overlap) const {
     const QRectF area = plot_rect();
-    const auto first = static_cast<double>(view_->drift.first_step()) - 0.5;
-    const auto last = static_cast<double>(view_->drift.last_step()) + 0.5;
+    const auto [first, last] = shown_steps(view_->drift);
     return {area.left() + (step - first) / (last - first) * area.width(),
             area.bottom() - overlap * area.height()};
 }
 
 double DriftPlot::step_at(double x) const {
     const QRectF area = plot_rect();
-    const auto first = static_cast<double>(view_->drift.first_step()) - 0.5;
-    const auto last = static_cast<double>(view_->drift.last_step()) + 0.5;
+    const auto [first, last] = shown_steps(view_->drift);
     return first + (x - area.left()) / area.width() * (last - first);
 }
 

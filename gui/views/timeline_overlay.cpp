@@ -69,7 +69,8 @@ void TimelineView::paint_overlays(QPainter& painter, const Theme& theme) const {
 void TimelineView::paint_selection(QPainter& painter, const Theme& theme) const {
     if (!selection_) return;
     QRectF box = rect_of(*selection_);
-    if (box.width() < 4) box = QRectF(box.center().x() - 2, box.top(), 4, box.height());
+    // Around a short event, not over it.
+    if (box.width() < 7) box = QRectF(box.center().x() - 3.5, box.top(), 7, box.height());
     painter.setRenderHint(QPainter::Antialiasing);
     painter.setBrush(Qt::NoBrush);
     painter.setPen(QPen(theme.ground, 4));
@@ -89,7 +90,7 @@ void TimelineView::paint_arrows(QPainter& painter, const Theme& theme) const {
     painter.setBrush(Qt::NoBrush);
     for (const EventRef& event : flow_) {
         QRectF box = rect_of(event);
-        if (box.width() < 3) box = QRectF(box.center().x() - 1.5, box.top(), 3, box.height());
+        if (box.width() < 5) box = QRectF(box.center().x() - 2.5, box.top(), 5, box.height());
         painter.drawRect(box);
     }
     painter.setRenderHint(QPainter::Antialiasing, false);
