@@ -26,7 +26,7 @@ std::string value_text(const trace::Value* value) {
 
 void list(bool json) {
     nlohmann::ordered_json document = nlohmann::ordered_json::array();
-    Table table({"id", "kind", "bandwidth", "name"});
+    Table table({"id", "kind", "bandwidth", "name"}, {0, 1, 3});
     for (const sim::MachineSpec& machine : sim::catalogue()) {
         const bool is_link = machine.find("host_link_GBps") != nullptr && machine.find("read_bandwidth_GBps") == nullptr;
         const char* const memory = machine.kind == sim::MachineKind::kGpu ? "memory_bandwidth_GBps" : "read_bandwidth_GBps";
@@ -48,7 +48,7 @@ void show(const std::string& id, bool json) {
         return;
     }
     fmt::print("{} ({}, {})\n", machine.name, machine.id, kind_name(machine));
-    Table table({"value", "at", "number", "origin", "source"});
+    Table table({"value", "at", "number", "origin", "source"}, {0, 3, 4});
     for (const trace::Value& v : machine.values) {
         table.add_row({v.name, v.argument != 0 ? fmt::format("{:g}", v.argument) : "", fmt::format("{:g} {}", v.number, v.unit),
                        std::string(trace::value_origin_name(v.origin)), v.source});

@@ -209,7 +209,7 @@ std::string metrics_table(const std::vector<LabelledMetrics>& runs, int width) {
 
 std::string predictions_table(const std::vector<sim::Prediction>& predictions, const LabelledMetrics* recorded,
                               int width) {
-    Table table({"", "step median ms", "step p95 ms", "tokens/s", "hiding", "fetched", "KV pool", "recall", "origin"});
+    Table table({"", "step median ms", "step p95 ms", "tokens/s", "hiding", "fetched", "KV pool", "recall", "origin"}, {0, 8});
     if (recorded != nullptr) {
         const analysis::RunMetrics& m = recorded->metrics;
         table.add_row({recorded->label, format_number(m.step_ns.median * 1e-6, 2), format_number(m.step_ns.p95 * 1e-6, 2),

@@ -24,8 +24,12 @@ void Table::add_row(std::vector<std::string> cells) {
 std::string Table::part(const std::vector<std::size_t>& widths, std::size_t first, std::size_t last) const {
     std::string out;
     const auto add_line = [&](const std::vector<std::string>& cells) {
-        std::string line = padded(cells[0], widths[0], true);
-        for (std::size_t c = first; c < last; ++c) line += "  " + padded(cells[c], widths[c], false);
+        const auto cell = [&](std::size_t c) {
+            const bool left = std::find(words_.begin(), words_.end(), c) != words_.end();
+            return padded(cells[c], widths[c], left);
+        };
+        std::string line = cell(0);
+        for (std::size_t c = first; c < last; ++c) line += "  " + cell(c);
         while (!line.empty() && line.back() == ' ') line.pop_back();
         out += line + "\n";
     };

@@ -12,6 +12,7 @@ struct RopeScaling {
     double low_freq_factor = 1.0;
     double high_freq_factor = 4.0;
     std::int64_t original_context = 8192;
+    [[nodiscard]] bool operator==(const RopeScaling&) const = default;
 };
 
 struct ModelShape {
@@ -35,10 +36,5 @@ struct ModelShape {
     [[nodiscard]] std::int64_t num_kv_heads_total() const { return num_layers * num_kv_heads; }
     [[nodiscard]] bool operator==(const ModelShape&) const = default;
 };
-
-inline bool operator==(const RopeScaling& a, const RopeScaling& b) {
-    return a.factor == b.factor && a.low_freq_factor == b.low_freq_factor &&
-           a.high_freq_factor == b.high_freq_factor && a.original_context == b.original_context;
-}
 
 }  // namespace hc
