@@ -8,7 +8,7 @@ namespace hc::kernels::cpu {
 namespace {
 
 // Up to here fp32 products walk rows and tokens plainly; beyond, tiles are worth transposing.
-constexpr std::int64_t kFewTokens = 3;
+constexpr std::int64_t kFewTokens = 6;
 constexpr int kMaxTargets = 4;
 // Quantised inputs of one piece of work: half of a usual second-level cache.
 constexpr std::int64_t kInputBytes = 400 * 1024;
