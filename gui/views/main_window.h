@@ -44,10 +44,11 @@ protected:
     void keyPressEvent(QKeyEvent* event) override;
     void dragEnterEvent(QDragEnterEvent* event) override;
     void dropEvent(QDropEvent* event) override;
-    void resizeEvent(QResizeEvent* event) override;
+    void showEvent(QShowEvent* event) override;
 
 private:
     void build_docks();
+    void place_docks();
     void build_banner();
     void build_menus();
     void build_toolbar();
@@ -76,6 +77,7 @@ private:
     QDockWidget* details_dock_ = nullptr;
     QDockWidget* drift_dock_ = nullptr;
     QDockWidget* tables_dock_ = nullptr;
+    bool docks_placed_ = false;
 };
 
 }  // namespace hc::gui

@@ -13,6 +13,7 @@
 #include <QStatusBar>
 #include <QToolBar>
 #include <QVBoxLayout>
+#include <algorithm>
 
 #include "gui/views/details_panel.h"
 #include "gui/views/drift_view.h"
@@ -114,9 +115,15 @@ void MainWindow::build_docks() {
     splitDockWidget(drift_dock_, tables_dock_, Qt::Horizontal);
 }
 
-void MainWindow::resizeEvent(QResizeEvent* event) {
-    QMainWindow::resizeEvent(event);
-    // Shares of the window until the user drags a border: docks keep what they are given.
+void MainWindow::showEvent(QShowEvent* event) {
+    QMainWindow::showEvent(event);
+    // Once: from then on the borders are where the user drags them.
+    if (!docks_placed_) place_docks();
+    docks_placed_ = true;
+}
+
+/// Shares of the window.
+void MainWindow::place_docks() {
     const int right = std::clamp(width() * 24 / 100, 230, 400);
     resizeDocks({heads_dock_, details_dock_}, {right, right}, Qt::Horizontal);
     resizeDocks({heads_dock_, details_dock_}, {height() * 30 / 100, height() * 70 / 100},
