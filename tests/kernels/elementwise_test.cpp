@@ -137,7 +137,9 @@ TEST_P(ElementwiseAtLevel, StoreKvKeepsFloatsAndRoundsHalvesExactly) {
         std::vector<std::byte> narrow(src.size() * 2 + 1);
         kernels().store_kv(src.data(), size, KvType::kF32, wide.data());
         kernels().store_kv(src.data(), size, KvType::kF16, narrow.data());
-        EXPECT_EQ(std::memcmp(wide.data(), src.data(), src.size() * 4), 0);
+        if (size > 0) {
+            EXPECT_EQ(std::memcmp(wide.data(), src.data(), src.size() * 4), 0);
+        }
         for (std::size_t i = 0; i < src.size(); ++i) {
             std::uint16_t half = 0;
             std::memcpy(&half, narrow.data() + 2 * i, 2);
