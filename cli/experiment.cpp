@@ -87,7 +87,7 @@ trace::Run Experiment::describe(const RunPlan& plan, const RunOutcome* reference
     run.model_name = model_.name;
     run.model_hash = model_.hash;
     run.shape_json = config::to_json(model_.shape);
-    run.tokens = reference != nullptr ? "forced" : "sampled";
+    run.tokens = reference != nullptr || !generate_.forced.empty() ? "forced" : "sampled";
     run.prompt_tokens = static_cast<std::int64_t>(prompt_.size());
     run.seed = generate_.sampling.seed;
     return run;

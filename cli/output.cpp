@@ -1,5 +1,6 @@
 #include "cli/output.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
@@ -191,6 +192,9 @@ std::string metrics_table(const std::vector<LabelledMetrics>& runs, int width) {
     row("recall", [](Run r) { return recall_text(r.metrics.recall); });
     row("KL to full attention (nats)", [](Run r) { return distribution_cell(r.metrics.kl_nats); });
     row("same top token", [](Run r) { return r.metrics.top1_equal ? format_percent(*r.metrics.top1_equal) : std::string("-"); });
+    if (std::any_of(runs.begin(), runs.end(), [](Run r) { return r.metrics.perplexity.has_value(); })) {
+        row("perplexity", [](Run r) { return r.metrics.perplexity ? format_number(*r.metrics.perplexity, 3) : std::string("-"); });
+    }
     row("drift checks", [&](Run r) { return is_policy(r) ? format_count(r.metrics.checks) : std::string("-"); });
     row("triggers", [&](Run r) { return is_policy(r) ? format_count(r.metrics.triggers) : std::string("-"); });
     row("rows fetched (of wanted)", [&](Run r) {

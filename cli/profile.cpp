@@ -29,6 +29,7 @@ struct Options {
     std::string heads;
     std::string output;
     std::int64_t generate = 128;
+    std::string continuation;
     std::string drift_trace;
     bool wants_drift_trace = false;
     runtime::Sampling sampling;
@@ -64,7 +65,8 @@ void print(const Options& options, const Context& context) {
 }
 
 void record(const Options& options, const model::Model& model, const HeadProfile* profile,
-            std::span<const model::TokenId> prompt, const Context& context) {
+            std::span<const model::TokenId> prompt, std::span<const model::TokenId> continuation,
+            const Context& context) {
     ProgressBar progress(context.interrupted);
     trace::WriterOptions writer_options;
     writer_options.command_line = context.command_line;
@@ -73,6 +75,7 @@ void record(const Options& options, const model::Model& model, const HeadProfile
     runtime::GenerateOptions generate;
     generate.max_tokens = options.generate;
     generate.sampling = options.sampling;
+    generate.forced = continuation;
     Experiment experiment(model, prompt, engine_options(options.model), generate, writer, progress);
     const policy::Settings settings =
         policy_settings(options.policy, profile != nullptr ? profile->stable_threshold : 0.5);
@@ -118,12 +121,19 @@ void run(Options options, const Context& context) {
     if (wants(options, "heterocache") || wants(options, "oracle") || options.wants_drift_trace) {
         profile = open_heads(options, model);
     }
+    std::vector<model::TokenId> continuation;
+    if (!options.continuation.empty()) {
+        continuation = model.tokenizer->encode(read_text_file(options.continuation), false, false);
+        if (continuation.empty()) throw_input(fmt::format("continuation '{}' is empty", options.continuation));
+        options.generate = std::min(options.generate, static_cast<std::int64_t>(continuation.size()));
+        continuation.resize(static_cast<std::size_t>(options.generate));
+    }
     options.text.reserve_tokens = options.generate;
     const std::vector<model::TokenId> prompt = prompt_tokens(model, options.text);
     if (!options.json && options.model.backend == "auto" && is_terminal(STDERR_FILENO)) {
         fmt::print(stderr, "hcprof: backend cpu (auto), {} tokens of prompt\n", format_count(static_cast<std::int64_t>(prompt.size())));
     }
-    record(options, model, profile ? &*profile : nullptr, prompt, context);
+    record(options, model, profile ? &*profile : nullptr, prompt, continuation, context);
     print(options, context);
 }
 
@@ -140,6 +150,8 @@ void setup_profile(CLI::App& app, const Context& context) {
     add_policy_options(*command, options->policy);
     command->add_option("--generate", options->generate, "Tokens to generate")
         ->check(CLI::Range(1, 1000000))->capture_default_str();
+    command->add_option("--continuation", options->continuation,
+                        "Feed this text's tokens instead of generated ones: perplexity of a text under each policy");
     CLI::Option* drift = command->add_option("--drift-trace", options->drift_trace,
         "Add a full-attention pass whose attention is recorded, with forced tokens for the runs after it: "
         "k=SHARE,every=STEPS (default k=0.5,every=5)")->expected(0, 1);

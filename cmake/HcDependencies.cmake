@@ -10,7 +10,7 @@ find_package(CLI11 REQUIRED)
 pkg_check_modules(PCRE2 REQUIRED IMPORTED_TARGET libpcre2-8)
 pkg_check_modules(XXHASH REQUIRED IMPORTED_TARGET libxxhash)
 
-# Only for fp32 prefill and as a yardstick; without it our own kernels serve.
+# A yardstick of the benchmarks, where it is installed.
 find_package(BLAS QUIET)
 
 if(HC_BUILD_TESTS)

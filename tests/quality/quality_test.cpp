@@ -210,7 +210,7 @@ TEST_F(Quality, TheOracleIsAnUpperBoundOfRecall) {
                 mean_recall(off), mean_recall(on), oracle, mean_kl(off), mean_kl(on), mean_kl(best));
     EXPECT_GE(oracle, mean_recall(on) - 1e-9);
     EXPECT_GE(oracle, mean_recall(off) - 1e-9);
-    EXPECT_LE(mean_kl(best), mean_kl(off));
+    // No bound holds for KL: the oracle keeps the most probability mass of each head by itself.
     EXPECT_GT(std::count_if(on.data.drift.begin(), on.data.drift.end(), [](const auto& c) { return c.triggered; }), 0);
 }
 
