@@ -10,24 +10,6 @@
 namespace hc::runtime {
 namespace {
 
-/// Heads whose prompt KV the host tier holds (row 16).
-std::vector<HeadId> offloaded_heads(const HeadProfile& profile, const policy::Settings& settings) {
-    std::vector<HeadId> heads;
-    for (std::int32_t layer = 0; layer < profile.num_layers; ++layer) {
-        bool compressed = false;
-        for (std::int32_t head = 0; head < profile.num_kv_heads; ++head) {
-            compressed |= !is_full(profile.role({layer, head}));
-        }
-        for (std::int32_t head = 0; head < profile.num_kv_heads; ++head) {
-            const bool wanted = settings.host_satellites_only
-                                    ? profile.role({layer, head}) == HeadRole::kSatellite
-                                    : compressed;
-            if (wanted) heads.push_back({layer, head});
-        }
-    }
-    return heads;
-}
-
 /// The pivot that each head follows, -1 for none: [head index].
 std::vector<std::int32_t> leaders(const HeadProfile& profile) {
     std::vector<std::int32_t> leader(profile.size(), -1);
@@ -70,10 +52,9 @@ void Engine::Impl::begin_policy(Sequence& seq, std::int64_t prompt) {
     reports.fetches.reserve(profile.size() * per_star);
     reports.rows.reserve(profile.size());
     seq.tier.reset();
-    if (settings.retrieval) {
-        // Without retrieval nothing would ever be read from it.
-        seq.tier.emplace(offloaded_heads(profile, settings), prompt,
-                         kv_pool.geometry().row_bytes());
+    std::vector<HeadId> hosted = policy::host_heads(profile, settings);
+    if (!hosted.empty()) {
+        seq.tier.emplace(std::move(hosted), prompt, kv_pool.geometry().row_bytes());
     }
     const auto score_rows = std::max<std::int64_t>(
         shape.num_kv_heads, static_cast<std::int64_t>(settings.window) * shape.num_kv_heads);
