@@ -11,6 +11,10 @@ namespace {
 // scheduler tick, so an idle engine burns nothing.
 constexpr int kSpins = 4000;
 
+constexpr int kNumberShift = 32;
+constexpr std::uint64_t kClosed = std::uint64_t{1} << 31;
+constexpr std::uint64_t kEntered = std::uint64_t{1} << 16;  // one worker in the "entered" count
+
 void relax() {
 #if defined(__x86_64__)
     __builtin_ia32_pause();
@@ -40,21 +44,35 @@ ThreadPool::~ThreadPool() {
     for (std::thread& thread : threads_) thread.join();
 }
 
-void ThreadPool::run_erased(Call call, void* context) {
+void ThreadPool::run_erased(Call call, void* context, bool every_worker) {
     if (size_ == 1) {
         call(context, 0);
         return;
     }
     call_ = call;
     context_ = context;
-    pending_.store(size_ - 1, std::memory_order_relaxed);
-    generation_.fetch_add(1, std::memory_order_release);
+    const std::uint32_t number = generation_.load(std::memory_order_relaxed) + 1;
+    door_.store(std::uint64_t{number} << kNumberShift, std::memory_order_release);
+    generation_.store(number, std::memory_order_release);
     generation_.notify_all();
     call(context, 0);
-    for (int spin = 0; pending_.load(std::memory_order_acquire) != 0; ++spin) {
+    const auto others = static_cast<std::uint64_t>(size_ - 1);
+    if (!every_worker) door_.fetch_or(kClosed, std::memory_order_acq_rel);
+    for (int spin = 0;; ++spin) {
+        const std::uint64_t door = door_.load(std::memory_order_acquire);
+        const bool all_came = !every_worker || (door / kEntered % (kClosed / kEntered)) == others;
+        if (all_came && door % kEntered == 0) return;
         relax();
         // With fewer free cores than workers a spinning caller would keep the last worker off.
         if (spin > kSpins) std::this_thread::yield();
+    }
+}
+
+bool ThreadPool::enter(std::uint32_t number) {
+    std::uint64_t door = door_.load(std::memory_order_acquire);
+    for (;;) {
+        if (door >> kNumberShift != number || (door & kClosed) != 0) return false;
+        if (door_.compare_exchange_weak(door, door + kEntered + 1, std::memory_order_acq_rel)) return true;
     }
 }
 
@@ -72,8 +90,9 @@ void ThreadPool::work(int worker) {
         }
         seen = now;
         if (stop_.load(std::memory_order_relaxed)) return;
+        if (!enter(now)) continue;
         call_(context_, worker);
-        pending_.fetch_sub(1, std::memory_order_release);
+        door_.fetch_sub(1, std::memory_order_release);
     }
 }
 

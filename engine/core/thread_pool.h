@@ -32,7 +32,7 @@ public:
     void run(Body&& body) {
         using Plain = std::remove_reference_t<Body>;
         run_erased([](void* context, int worker) { (*static_cast<Plain*>(context))(worker); },
-                   const_cast<void*>(static_cast<const void*>(&body)));
+                   const_cast<void*>(static_cast<const void*>(&body)), true);
     }
 
     /// Calls body(begin, end, worker) over pieces of at most `grain` of [0, count), handed out
@@ -45,25 +45,32 @@ public:
             return;
         }
         std::atomic<std::int64_t> next{0};
-        run([&](int worker) {
+        const auto pieces = [&](int worker) {
             for (;;) {
                 const std::int64_t begin = next.fetch_add(grain, std::memory_order_relaxed);
                 if (begin >= count) return;
                 body(begin, begin + grain < count ? begin + grain : count, worker);
             }
-        });
+        };
+        using Pieces = decltype(pieces);
+        // A worker that the system has not let run by the time the work is done is not waited for.
+        run_erased([](void* context, int worker) { (*static_cast<Pieces*>(context))(worker); },
+                   const_cast<void*>(static_cast<const void*>(&pieces)), false);
     }
 
 private:
     using Call = void (*)(void*, int);
-    void run_erased(Call call, void* context);
+    /// `every_worker` false: returns when all workers that began have returned.
+    void run_erased(Call call, void* context, bool every_worker);
+    [[nodiscard]] bool enter(std::uint32_t number);
     void work(int worker);
 
     const int size_;
-    Call call_ = nullptr;        // written by the caller before generation_ moves
-    void* context_ = nullptr;    // likewise
-    std::atomic<std::uint32_t> generation_{0};
-    std::atomic<int> pending_{0};
+    Call call_ = nullptr;      // written while no worker is inside a job, read inside one
+    void* context_ = nullptr;  // likewise
+    std::atomic<std::uint32_t> generation_{0};  // the job's number; idle workers wait on it
+    // The job's door: number (32 bits), closed (1), workers that entered (15), that are inside (16).
+    std::atomic<std::uint64_t> door_{0};
     std::atomic<bool> stop_{false};
     std::vector<std::thread> threads_;
 };

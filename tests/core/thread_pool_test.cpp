@@ -38,6 +38,23 @@ TEST(ThreadPool, WakesWorkersThatFellAsleep) {
     }
 }
 
+TEST(ThreadPool, ManyShortLoopsBackToBackLoseNothing) {
+    ThreadPool pool(4);
+    std::int64_t expected = 0;
+    std::atomic<std::int64_t> sum{0};
+    for (std::int64_t round = 0; round < 5000; ++round) {
+        const std::int64_t count = round % 9;
+        pool.parallel_for(count, 1, [&](std::int64_t begin, std::int64_t end, int) { sum += end - begin; });
+        expected += count;
+        if (round % 7 == 0) {
+            std::atomic<int> calls{0};
+            pool.run([&](int) { ++calls; });
+            ASSERT_EQ(calls.load(), 4);
+        }
+    }
+    EXPECT_EQ(sum.load(), expected);
+}
+
 TEST(ThreadPool, OfOneRunsOnTheCaller) {
     ThreadPool pool(1);
     const auto caller = std::this_thread::get_id();
