@@ -45,7 +45,8 @@ std::string program_dir(const char* argv0) {
 }
 
 int fail(ExitCode code, const std::string& message) {
-    fmt::print(stderr, "hcprof: {}\n", message);
+    // An empty message: another program has printed its own.
+    if (!message.empty()) fmt::print(stderr, "hcprof: {}\n", message);
     return static_cast<int>(code);
 }
 

@@ -46,7 +46,7 @@ void setup_view(CLI::App& app, const Context& context) {
         add("--goto", options->go_to);
         add("--run", options->run);
         const int code = run_viewer(context.program_dir, arguments);
-        if (code != 0) throw Error(static_cast<ExitCode>(code), "the viewer ended with exit code " + std::to_string(code));
+        if (code != 0) throw Error(static_cast<ExitCode>(code), "");  // the viewer has said why
     });
 }
 
