@@ -3,7 +3,7 @@
 
     python3 tests/bench/measure_results.py BUILD_DIR [--model M.gguf] [--only NAME ...]
 
-Needs a built tree (with the target recording_cost) and, for the comparison, the Python package
+Needs a built tree (with the targets recording_cost and precision_error) and, for the comparison, the Python package
 llama-cpp-python. Run it on a quiet machine; then docs/results/make_tables.py.
 """
 
@@ -103,6 +103,22 @@ def recording(build, model):
             "Negative costs are the noise of this machine.",
         ],
         raws,
+    )
+
+
+def precision(build, model):
+    rows = []
+    for text in ("GPL-3", "Artistic"):
+        for prompt in ("512", "1024"):
+            raw = json.loads(run([str(build / "bin/precision_error"), model, f"{LICENCES}/{text}", prompt, "128"]))
+            rows.append({"text": text, **raw})
+    save(
+        "precision_fast",
+        "What precision `fast` costs against fp32",
+        ["precision_error MODEL /usr/share/common-licenses/GPL-3 512 128"],
+        rows,
+        ["The fp32 engine's greedy tokens fed to the fast one (int8 activations, fp16 KV), logits compared at every step."],
+        rows,
     )
 
 
@@ -209,7 +225,7 @@ def demo(build, model):
 
 
 def main():
-    measures = {"speed": speed, "recording": recording, "quality": quality, "demo": demo}
+    measures = {"speed": speed, "recording": recording, "precision": precision, "quality": quality, "demo": demo}
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("build", type=pathlib.Path)
     parser.add_argument("--model", default=os.path.expanduser("~/.cache/hcprof/SmolLM2-135M-Instruct.Q4_1.gguf"))
