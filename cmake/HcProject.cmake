@@ -41,6 +41,15 @@ if(HC_SANITIZE AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   target_compile_options(hc_sanitizers INTERFACE -Wno-maybe-uninitialized)
 endif()
 
+# hc_include_root(NAME FOLDER RESULT): a folder that holds nothing but a link to FOLDER, at its path.
+function(hc_include_root name folder result)
+  set(root "${PROJECT_BINARY_DIR}/include_roots/${name}")
+  cmake_path(GET folder PARENT_PATH parent)
+  file(MAKE_DIRECTORY "${root}/${parent}")
+  file(CREATE_LINK "${PROJECT_SOURCE_DIR}/${folder}" "${root}/${folder}" SYMBOLIC)
+  set(${result} "${root}" PARENT_SCOPE)
+endfunction()
+
 # hc_library(NAME FOLDER [LINKS ...] [PRIVATE_LINKS ...])
 #
 # A static library of all .cpp files of FOLDER (a path from the project's top), with the alias
@@ -49,11 +58,7 @@ endif()
 # only what it links, which is how docs/architecture.md's table is enforced.
 function(hc_library name folder)
   cmake_parse_arguments(ARG "" "" "LINKS;PRIVATE_LINKS" ${ARGN})
-  set(root "${PROJECT_BINARY_DIR}/include_roots/${name}")
-  cmake_path(GET folder PARENT_PATH parent)
-  file(MAKE_DIRECTORY "${root}/${parent}")
-  file(MAKE_DIRECTORY "${root}")
-  file(CREATE_LINK "${PROJECT_SOURCE_DIR}/${folder}" "${root}/${folder}" SYMBOLIC)
+  hc_include_root(${name} ${folder} root)
   file(GLOB sources CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/${folder}/*.cpp")
   list(FILTER sources EXCLUDE REGEX "/main\\.cpp$")  # a program's, not the library's
   if(sources)
@@ -80,11 +85,7 @@ function(hc_test folder)
   endif()
   string(REPLACE "/" "_" target "test_${folder}")
   # What the tests of one folder share, they include by its path from the top as well.
-  set(root "${PROJECT_BINARY_DIR}/include_roots/${target}")
-  cmake_path(SET own "tests/${folder}")
-  cmake_path(GET own PARENT_PATH parent)
-  file(MAKE_DIRECTORY "${root}/${parent}")
-  file(CREATE_LINK "${PROJECT_SOURCE_DIR}/${own}" "${root}/${own}" SYMBOLIC)
+  hc_include_root(${target} tests/${folder} root)
   add_executable(${target} ${sources})
   target_include_directories(${target} PRIVATE "${root}")
   target_link_libraries(${target} PRIVATE ${ARG_LINKS} hc::test_support GTest::gmock
