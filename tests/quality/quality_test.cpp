@@ -8,7 +8,7 @@
 #include "engine/policy/calibration.h"
 #include "engine/runtime/generate.h"
 #include "profiler/analysis/metrics.h"
-#include "tests/quality/collector.h"
+#include "tests/collect/collector.h"
 #include "tests/support/paths.h"
 
 namespace hc {
