@@ -92,9 +92,8 @@ void check(const Case& c) {
     const DeviceArray<std::int32_t> lengths(c.lengths);
     const DeviceArray<std::int32_t> indices(c.indices);
     const DeviceArray<std::int32_t> indptr(c.indptr);
-    const kernels::cuda::PagedKvCache cache{pages.get(),   indices.get(), indptr.get(),
-                                            lengths.get(), pairs,         c.page_size,
-                                            c.head_dim};
+    const kernels::cuda::PagedKvCache cache{pages.get(), indices.get(), indptr.get(), lengths.get(),
+                                            pairs,       c.page_size,   c.head_dim};
     const DeviceArray<Bf16> first(c.q.size());
     const DeviceArray<Bf16> second(c.q.size());
     for (const auto* out : {&first, &second}) {

@@ -12,10 +12,10 @@
 #include "kernels/cuda/types.h"
 
 /// Asserts that a CUDA call succeeded; the failure names the error.
-#define HC_ASSERT_CUDA(call)                                                  \
-    do {                                                                      \
-        const cudaError_t hc_status = (call);                                 \
-        ASSERT_EQ(hc_status, cudaSuccess) << cudaGetErrorString(hc_status);   \
+#define HC_ASSERT_CUDA(call)                                                \
+    do {                                                                    \
+        const cudaError_t hc_status = (call);                               \
+        ASSERT_EQ(hc_status, cudaSuccess) << cudaGetErrorString(hc_status); \
     } while (false)
 
 namespace hc::test {

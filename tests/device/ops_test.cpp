@@ -17,7 +17,8 @@ void expect_rounded(const std::vector<float>& found, const std::vector<float>& e
                     double absolute = 1e-4) {
     ASSERT_EQ(found.size(), expected.size());
     for (std::size_t i = 0; i < found.size(); ++i) {
-        ASSERT_NEAR(found[i], expected[i], absolute + std::abs(expected[i]) / 250) << "element " << i;
+        ASSERT_NEAR(found[i], expected[i], absolute + std::abs(expected[i]) / 250)
+            << "element " << i;
     }
 }
 
@@ -54,9 +55,9 @@ TEST_F(DeviceOps, RmsNormEqualsTheTwinAndAddsTheResidual) {
         for (const bool with_residual : {false, true}) {
             const DeviceArray<Bf16> residual(add);
             const DeviceArray<Bf16> out(3 * dim);
-            HC_ASSERT_CUDA(kernels::cuda::rms_norm(dx.get(), with_residual ? residual.get() : nullptr,
-                                                   dw.get(), 3, static_cast<std::int64_t>(dim),
-                                                   1e-5f, out.get(), nullptr));
+            HC_ASSERT_CUDA(kernels::cuda::rms_norm(
+                dx.get(), with_residual ? residual.get() : nullptr, dw.get(), 3,
+                static_cast<std::int64_t>(dim), 1e-5f, out.get(), nullptr));
             std::vector<float> sum = from_bf16(x);
             if (with_residual) {
                 for (std::size_t i = 0; i < sum.size(); ++i) sum[i] += from_bf16(add[i]);
@@ -98,7 +99,8 @@ TEST_F(DeviceOps, RopeAppendRotatesAndFillsTheNextSlotOfEveryPair) {
             const auto width = static_cast<std::size_t>(dim);
             std::vector<float> inv_freq(half);
             for (std::size_t i = 0; i < half; ++i) {
-                inv_freq[i] = std::pow(500000.0f, -static_cast<float>(i) / static_cast<float>(half));
+                inv_freq[i] =
+                    std::pow(500000.0f, -static_cast<float>(i) / static_cast<float>(half));
             }
             const std::vector<std::int32_t> positions = {0, 31, 200123};
             const std::vector<std::int32_t> lengths = {0, 15, 16, 17, 31, 5};
@@ -110,8 +112,8 @@ TEST_F(DeviceOps, RopeAppendRotatesAndFillsTheNextSlotOfEveryPair) {
             const DeviceArray<Bf16> in(qkv), q_out(kSequences * kQo * width);
             const DeviceArray<std::int32_t> p(positions), l(lengths), ptr(indptr), ind(indices);
             const DeviceArray<float> f(inv_freq);
-            const kernels::cuda::PagedKvCache cache{pages.get(), ind.get(),          ptr.get(),
-                                                    l.get(),     kSequences * kKv, kPage, dim};
+            const kernels::cuda::PagedKvCache cache{pages.get(),      ind.get(), ptr.get(), l.get(),
+                                                    kSequences * kKv, kPage,     dim};
             HC_ASSERT_CUDA(kernels::cuda::rope_append(in.get(), p.get(), f.get(), interleaved,
                                                       kSequences, kQo, kKv, cache, q_out.get(),
                                                       nullptr));
@@ -128,13 +130,14 @@ TEST_F(DeviceOps, RopeAppendRotatesAndFillsTheNextSlotOfEveryPair) {
                 expect_rounded(
                     {found_q.begin() + static_cast<std::ptrdiff_t>(s * kQo * width),
                      found_q.begin() + static_cast<std::ptrdiff_t>((s + 1) * kQo * width)},
-                    {token.begin(), token.begin() + static_cast<std::ptrdiff_t>(kQo * width)}, 2e-3);
+                    {token.begin(), token.begin() + static_cast<std::ptrdiff_t>(kQo * width)},
+                    2e-3);
                 for (std::size_t h = 0; h < kKv; ++h) {
                     const std::size_t pair = s * kKv + h;
                     EXPECT_EQ(found_lengths[pair], lengths[pair] + 1);
                     const auto slot = static_cast<std::size_t>(lengths[pair]);
-                    const auto page =
-                        static_cast<std::size_t>(indices[static_cast<std::size_t>(indptr[pair]) + slot / kPage]);
+                    const auto page = static_cast<std::size_t>(
+                        indices[static_cast<std::size_t>(indptr[pair]) + slot / kPage]);
                     const std::size_t key = (page * 2 * kPage + slot % kPage) * width;
                     const std::size_t value = key + kPage * width;
                     for (std::size_t d = 0; d < width; ++d) {
