@@ -2,11 +2,13 @@
 #include <numeric>
 #include <random>
 
-#include "device_array.h"
 #include "kernels/cuda/row_gather.h"
+#include "tests/device/device_buffer.h"
 
 namespace hc {
 namespace {
+
+using test::DeviceArray;
 
 using Row = std::vector<std::uint16_t>;
 
@@ -14,9 +16,9 @@ using Row = std::vector<std::uint16_t>;
 class PinnedRows {
 public:
     explicit PinnedRows(const Row& values) {
-        HC_TEST_CUDA(cudaHostAlloc(&data_, values.size() * 2 + 16, cudaHostAllocMapped));
+        EXPECT_EQ(cudaHostAlloc(&data_, values.size() * 2 + 16, cudaHostAllocMapped), cudaSuccess);
         std::copy(values.begin(), values.end(), static_cast<std::uint16_t*>(data_));
-        HC_TEST_CUDA(cudaHostGetDevicePointer(&device_, data_, 0));
+        EXPECT_EQ(cudaHostGetDevicePointer(&device_, data_, 0), cudaSuccess);
     }
     PinnedRows(const PinnedRows&) = delete;
     PinnedRows& operator=(const PinnedRows&) = delete;
@@ -30,7 +32,7 @@ private:
     void* device_ = nullptr;
 };
 
-class DeviceRowGather : public SelectionDeviceTest {};
+class DeviceRowGather : public test::DeviceTest {};
 
 TEST_F(DeviceRowGather, BringsRowsAndCommitsThemToTheirSlots) {
     std::mt19937 random(31);
@@ -78,7 +80,7 @@ TEST_F(DeviceRowGather, BringsRowsAndCommitsThemToTheirSlots) {
         gather.staging = staging.get();
         gather.head_dim = head_dim;
         gather.num_blocks = draw(1, 8);
-        HC_TEST_CUDA(kernels::cuda::gather_rows(gather, nullptr));
+        HC_ASSERT_CUDA(kernels::cuda::gather_rows(gather, nullptr));
         kernels::cuda::RowCommitArguments commit;
         commit.staging = staging.get();
         commit.slots = device_slots.get();
@@ -88,7 +90,7 @@ TEST_F(DeviceRowGather, BringsRowsAndCommitsThemToTheirSlots) {
         commit.page_size = page_size;
         commit.head_dim = head_dim;
         commit.max_rows = prompt;
-        HC_TEST_CUDA(kernels::cuda::commit_rows(commit, nullptr));
+        HC_ASSERT_CUDA(kernels::cuda::commit_rows(commit, nullptr));
 
         Row expected_staging((static_cast<std::size_t>(rows) + 1) * row_values, 0xFFFF);
         for (std::size_t i = 0; i < positions.size(); ++i) {

@@ -4,15 +4,18 @@
 #include <numeric>
 #include <random>
 
-#include "device_array.h"
 #include "engine/policy/selection.h"
 #include "kernels/cuda/bitmap.h"
 #include "kernels/cuda/selection_score.h"
 #include "kernels/cuda/top_k.h"
 #include "kernels/reference/ops.h"
+#include "tests/device/device_buffer.h"
 
 namespace hc {
 namespace {
+
+using test::DeviceArray;
+using test::from_bf16;
 
 using kernels::cuda::bitmap_words;
 using Bitmap = std::vector<std::uint32_t>;
@@ -36,16 +39,14 @@ void check_scores(const ScoreCase& c, std::uint32_t seed) {
                  << "prompt " << c.prompt << " page " << c.page_size << " W " << c.window << " G "
                  << c.group << " D " << c.head_dim << " width " << c.pool_width);
     std::mt19937 random(seed);
-    std::normal_distribution<float> normal;
     const auto num_pages = static_cast<std::size_t>((c.prompt + c.page_size - 1) / c.page_size);
     const std::size_t page_values = 2UL * static_cast<std::size_t>(c.page_size * c.head_dim);
     std::vector<std::int32_t> indices(num_pages);
     std::iota(indices.begin(), indices.end(), 1);  // page 0 belongs to another
     std::shuffle(indices.begin(), indices.end(), random);
-    std::vector<std::uint16_t> pool((num_pages + 1) * page_values);
-    for (auto& x : pool) x = to_bf16(normal(random));
-    std::vector<std::uint16_t> queries(static_cast<std::size_t>(c.window * c.group * c.head_dim));
-    for (auto& x : queries) x = to_bf16(c.spread * normal(random));
+    const auto pool = test::random_bf16((num_pages + 1) * page_values, random);
+    const auto queries = test::random_bf16(
+        static_cast<std::size_t>(c.window * c.group * c.head_dim), random, c.spread);
 
     const DeviceArray<std::uint16_t> device_pool(pool);
     const DeviceArray<std::uint16_t> device_queries(queries);
@@ -67,11 +68,11 @@ void check_scores(const ScoreCase& c, std::uint32_t seed) {
     a.scores = scores.get();
     a.score_stride = stride;
     a.workspace = workspace.get();
-    HC_TEST_CUDA(kernels::cuda::selection_score(a, nullptr));
+    HC_ASSERT_CUDA(kernels::cuda::selection_score(a, nullptr));
     const std::vector<float> got = scores.read();
 
-    std::vector<float> widened(pool.size());
-    std::transform(pool.begin(), pool.end(), widened.begin(), from_bf16);
+    const std::vector<float> widened = from_bf16(pool);
+    const std::vector<float> q = from_bf16(queries);
     std::vector<const std::byte*> pages;
     for (const std::int32_t index : indices) {
         pages.push_back(reinterpret_cast<const std::byte*>(
@@ -79,13 +80,10 @@ void check_scores(const ScoreCase& c, std::uint32_t seed) {
     }
     const kernels::PagedKv kv{pages.data(), c.prompt, c.page_size, c.head_dim,
                               kernels::KvType::kF32};
-    std::vector<float> q(static_cast<std::size_t>(c.group * c.head_dim));
     std::vector<float> expected(static_cast<std::size_t>(c.prompt));
     for (std::int32_t w = 0; w < c.window; ++w) {
-        std::transform(queries.begin() + w * c.group * c.head_dim,
-                       queries.begin() + (w + 1) * c.group * c.head_dim, q.begin(), from_bf16);
-        kernels::reference::selection_score(kv, c.prompt, q.data(), c.group, c.pool_width, false,
-                                            expected.data());
+        kernels::reference::selection_score(kv, c.prompt, q.data() + w * c.group * c.head_dim,
+                                            c.group, c.pool_width, false, expected.data());
         float worst = 0;
         for (std::int32_t i = 0; i < c.prompt; ++i) {
             const float have = got[static_cast<std::size_t>(w * stride + i)];
@@ -102,7 +100,7 @@ void check_scores(const ScoreCase& c, std::uint32_t seed) {
     }
 }
 
-class DeviceSelectionScore : public SelectionDeviceTest {};
+class DeviceSelectionScore : public test::DeviceTest {};
 
 TEST_F(DeviceSelectionScore, MatchesThePlainTwinForPromptsOfAnyLength) {
     std::uint32_t seed = 1;
@@ -170,7 +168,7 @@ void check_top_k(const std::vector<std::vector<float>>& rows,
     a.bitmaps = bitmaps.get();
     a.bitmap_stride = static_cast<std::int64_t>(words + 1);
     a.workspace = workspace.get();
-    HC_TEST_CUDA(kernels::cuda::top_k(a, nullptr));
+    HC_ASSERT_CUDA(kernels::cuda::top_k(a, nullptr));
     const Bitmap got = bitmaps.read();
     Positions expected;
     for (std::size_t r = 0; r < k.size(); ++r) {
@@ -222,7 +220,7 @@ std::vector<float> draw_values(std::size_t count, Values kind, std::mt19937& ran
     return values;
 }
 
-class DeviceTopK : public SelectionDeviceTest {};
+class DeviceTopK : public test::DeviceTest {};
 
 TEST_F(DeviceTopK, ChoosesThePolicysSetForAnyLengthAndK) {
     std::mt19937 random(11);
@@ -281,7 +279,7 @@ Positions positions_of(std::span<const std::uint32_t> bitmap) {
     return positions;
 }
 
-class DeviceBitmap : public SelectionDeviceTest {};
+class DeviceBitmap : public test::DeviceTest {};
 
 TEST_F(DeviceBitmap, CompactsToAscendingPositionsAndRuns) {
     std::mt19937 random(21);
@@ -307,7 +305,7 @@ TEST_F(DeviceBitmap, CompactsToAscendingPositionsAndRuns) {
         a.runs = runs.get();
         a.run_stride = static_cast<std::int64_t>(bits);
         a.num_runs = num_runs.get();
-        HC_TEST_CUDA(kernels::cuda::bitmap_compact(a, nullptr));
+        HC_ASSERT_CUDA(kernels::cuda::bitmap_compact(a, nullptr));
         const auto got = positions.read();
         const auto got_runs = runs.read();
         const auto counts = num_positions.read();
@@ -352,12 +350,12 @@ TEST_F(DeviceBitmap, CountsOverlapAndTakesDifferencesAsThePolicyDoes) {
         const DeviceArray<std::int32_t> common_with_first(6);
         const DeviceArray<std::uint32_t> fetched(wanted.size());
         const DeviceArray<std::uint32_t> evicted(wanted.size());
-        HC_TEST_CUDA(kernels::cuda::bitmap_overlap(a.get(), stride, b.get(), stride, 6, width,
-                                                   common.get(), nullptr));
-        HC_TEST_CUDA(kernels::cuda::bitmap_overlap(a.get(), stride, b.get(), 0, 6, width,
-                                                   common_with_first.get(), nullptr));
-        HC_TEST_CUDA(kernels::cuda::bitmap_delta(a.get(), b.get(), 6, width, fetched.get(),
-                                                 evicted.get(), nullptr));
+        HC_ASSERT_CUDA(kernels::cuda::bitmap_overlap(a.get(), stride, b.get(), stride, 6, width,
+                                                     common.get(), nullptr));
+        HC_ASSERT_CUDA(kernels::cuda::bitmap_overlap(a.get(), stride, b.get(), 0, 6, width,
+                                                     common_with_first.get(), nullptr));
+        HC_ASSERT_CUDA(kernels::cuda::bitmap_delta(a.get(), b.get(), 6, width, fetched.get(),
+                                                   evicted.get(), nullptr));
         for (std::size_t r = 0; r < 6; ++r) {
             const auto want = positions_of(std::span(wanted).subspan(r * words, words));
             const auto have = positions_of(std::span(resident).subspan(r * words, words));
