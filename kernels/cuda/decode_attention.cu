@@ -16,6 +16,7 @@ namespace {
 
 constexpr int kTile = 16;  // tokens
 constexpr int kMaxPairs = 2048;
+constexpr int kMaxCtas = 256;    // weights of that many parts of 16 rows fill the merge's 16 KiB
 constexpr int kRows = 16;        // query heads, padded
 constexpr float kNone = -1e30f;  // below every score; finite, so that differences are numbers
 
@@ -297,38 +298,86 @@ __device__ void join_warps(WarpState<kHeadDim, kHalves>& state, int group, float
     }
 }
 
-// Joins the partial results of `count` CTAs, the slots from `slot` on, in their order.
+// Weights of `count` partial results in the merged one, [group, count], from their stats. A warp
+// a row.
 template <int kThreads>
-__device__ void join_ctas(const Params& params, int pair, int head_dim, int slot, int count) {
-    const int group = params.group;
-    const int quads = head_dim / 4;
-    for (int i = threadIdx.x; i < group * quads; i += kThreads) {
-        const int row = i / quads;
-        const int column = 4 * (i % quads);
-        const float2* stats = params.partial_stats + static_cast<long long>(slot) * group + row;
-        const float* parts =
-            params.partial_out + (static_cast<long long>(slot) * group + row) * head_dim + column;
+__device__ void weigh_parts(const float2* stats, int group, int count, float* weights) {
+    const int lane = threadIdx.x % 32;
+    for (int row = static_cast<int>(threadIdx.x) / 32; row < group; row += kThreads / 32) {
         float top = kNone;
-#pragma unroll 16
-        for (int c = 0; c < count; ++c) top = fmaxf(top, __ldcg(&stats[c * group]).x);
         float sum = 0.0f;
-        float4 v = make_float4(0, 0, 0, 0);
-#pragma unroll 8
-        for (int c = 0; c < count; ++c) {
-            const float2 stat = __ldcg(&stats[c * group]);
-            const float4 part = __ldcg(reinterpret_cast<const float4*>(
-                parts + static_cast<long long>(c) * group * head_dim));
-            const float weight = exp2f(stat.x - top);
-            sum += stat.y * weight;
-            v.x += part.x * weight;
-            v.y += part.y * weight;
-            v.z += part.z * weight;
-            v.w += part.w * weight;
+        for (int c = lane; c < count; c += 32) {
+            const float2 stat = __ldcg(&stats[c * group + row]);
+            const float higher = fmaxf(top, stat.x);
+            sum = sum * exp2f(top - higher) + stat.y * exp2f(stat.x - higher);
+            top = higher;
+            weights[row * count + c] = stat.x;
         }
-        const float inverse = 1.0f / sum;
-        Bf16* out = params.out + (static_cast<long long>(pair) * group + row) * head_dim + column;
-        *reinterpret_cast<uint2*>(out) =
-            make_uint2(pack2(v.x * inverse, v.y * inverse), pack2(v.z * inverse, v.w * inverse));
+        float row_top = top;
+        for (int step = 16; step > 0; step /= 2) {
+            row_top = fmaxf(row_top, __shfl_xor_sync(0xffffffffu, row_top, step));
+        }
+        sum *= exp2f(top - row_top);
+        for (int step = 16; step > 0; step /= 2) sum += __shfl_xor_sync(0xffffffffu, sum, step);
+        for (int c = lane; c < count; c += 32) {
+            weights[row * count + c] = exp2f(weights[row * count + c] - row_top) / sum;
+        }
+    }
+}
+
+__device__ inline void add_scaled(float4& sum, const float4& v, float weight) {
+    sum.x += v.x * weight;
+    sum.y += v.y * weight;
+    sum.z += v.z * weight;
+    sum.w += v.w * weight;
+}
+
+// Joins the partial results of `count` CTAs, the slots from `slot` on. Four columns a thread;
+// where threads are left, several share the columns' parts. All threads.
+template <int kThreads>
+__device__ void join_ctas(const Params& params, int pair, int head_dim, long long slot, int count,
+                          float* buffer) {
+    constexpr int kBatch = 10;  // loads in flight: L2 takes long, the sums nothing
+    const int group = params.group;
+    weigh_parts<kThreads>(params.partial_stats + slot * group, group, count, buffer);
+    __syncthreads();
+    const int quads = group * head_dim / 4;
+    const int shares = quads < kThreads ? kThreads / quads : 1;
+    // Groups that leave threads over have at most 8 rows, whose weights fill half of the buffer.
+    float4* sums = reinterpret_cast<float4*>(buffer + 2048);
+    const float* parts = params.partial_out + slot * group * head_dim;
+    const long long stride = static_cast<long long>(group) * head_dim;
+    for (int i = threadIdx.x; i < quads * shares; i += kThreads) {
+        const int quad = i % quads;
+        const float* weights = buffer + quad * 4 / head_dim * count;
+        float4 sum = make_float4(0, 0, 0, 0);
+        for (int first = i / quads; first < count; first += kBatch * shares) {
+            float4 part[kBatch];
+#pragma unroll
+            for (int j = 0; j < kBatch; ++j) {
+                const int c = min(first + j * shares, count - 1);
+                part[j] = __ldcg(reinterpret_cast<const float4*>(parts + c * stride) + quad);
+            }
+#pragma unroll
+            for (int j = 0; j < kBatch; ++j) {
+                const int c = first + j * shares;
+                if (c < count) add_scaled(sum, part[j], weights[c]);
+            }
+        }
+        if (shares > 1) {
+            sums[i] = sum;
+        } else {
+            *reinterpret_cast<uint2*>(params.out + pair * stride + 4 * quad) =
+                make_uint2(pack2(sum.x, sum.y), pack2(sum.z, sum.w));
+        }
+    }
+    if (shares == 1) return;
+    __syncthreads();
+    for (int quad = threadIdx.x; quad < quads; quad += kThreads) {
+        float4 sum = make_float4(0, 0, 0, 0);
+        for (int s = 0; s < shares; ++s) add_scaled(sum, sums[s * quads + quad], 1.0f);
+        *reinterpret_cast<uint2*>(params.out + pair * stride + 4 * quad) =
+            make_uint2(pack2(sum.x, sum.y), pack2(sum.z, sum.w));
     }
 }
 
@@ -362,7 +411,7 @@ __device__ void finish_pair(const Params& params, WarpState<kHeadDim, kHalves>& 
     __syncthreads();
     if (*is_last) {
         __threadfence();
-        join_ctas<S::kThreads>(params, pair, kHeadDim, first_cta + pair, count);
+        join_ctas<S::kThreads>(params, pair, kHeadDim, first_cta + pair, count, buffer);
     }
     __syncthreads();
 }
@@ -506,7 +555,8 @@ cudaError_t plan_decode_attention(std::int32_t num_pairs, std::int32_t group, st
     plan.group = group;
     plan.head_dim = head_dim;
     plan.num_pairs = num_pairs;
-    plan.num_ctas = sms;  // one each: fewer partial results, and its stages suffice
+    // One each: fewer partial results, and its stages suffice.
+    plan.num_ctas = sms < kMaxCtas ? sms : kMaxCtas;
     plan.smem_bytes = v.smem_bytes;
     const std::size_t slots = static_cast<std::size_t>(plan.num_ctas) + num_pairs;
     plan.workspace_bytes = slots * group * (4u * head_dim + sizeof(float2)) +

@@ -12,6 +12,7 @@ namespace {
 constexpr int kWarps = 8;
 constexpr int kThreads = 32 * kWarps;
 constexpr int kMaxTokens = 8;
+constexpr int kRows = 16;
 constexpr int kStep = 32;  // columns
 
 struct Params {
@@ -34,32 +35,32 @@ __device__ inline uint4 load_stream(const Bf16* p) {
     return v;
 }
 
-// kTiles x 16 rows a CTA; its warps share the columns, kDepth steps at a time in flight.
-template <int kTiles, int kDepth>
+// 16 rows a CTA; its warps share the columns, kDepth steps at a time in flight.
+template <int kDepth>
 __global__ void __launch_bounds__(kThreads) small_matmul_kernel(const __grid_constant__ Params p) {
-    __shared__ float sums[kWarps][kTiles * 16][kMaxTokens];
+    __shared__ float sums[kWarps][kRows][kMaxTokens];
     const int warp = threadIdx.x / 32;
     const int lane = threadIdx.x % 32;
     const int token = lane / 4;
-    const std::int64_t first_row = blockIdx.x * std::int64_t{16 * kTiles};
-    const Bf16* w[2 * kTiles];
+    const std::int64_t first_row = blockIdx.x * std::int64_t{kRows};
+    const Bf16* w[2];
 #pragma unroll
-    for (int i = 0; i < 2 * kTiles; ++i) {
+    for (int i = 0; i < 2; ++i) {
         // Rows beyond the last read the last; they are not stored.
         const std::int64_t row = min(first_row + lane / 4 + 8 * i, p.rows - 1);
         w[i] = p.w + row * p.cols + lane % 4 * 8;
     }
     const Bf16* x = p.x + static_cast<std::int64_t>(token) * p.cols + lane % 4 * 8;
     const bool has_token = token < p.n;
-    float acc[kTiles][4] = {};
+    float acc[4] = {};
     for (int k = warp * kStep * kDepth; k < p.cols; k += kWarps * kStep * kDepth) {
-        uint4 a[kDepth][2 * kTiles];
+        uint4 a[kDepth][2];
         uint4 b[kDepth];
 #pragma unroll
         for (int d = 0; d < kDepth; ++d) {
             const bool in = k + d * kStep < p.cols;
 #pragma unroll
-            for (int i = 0; i < 2 * kTiles; ++i) {
+            for (int i = 0; i < 2; ++i) {
                 a[d][i] = in ? load_stream(w[i] + k + d * kStep) : make_uint4(0, 0, 0, 0);
             }
         }
@@ -71,28 +72,22 @@ __global__ void __launch_bounds__(kThreads) small_matmul_kernel(const __grid_con
         }
 #pragma unroll
         for (int d = 0; d < kDepth; ++d) {
-#pragma unroll
-            for (int t = 0; t < kTiles; ++t) {
-                const uint4& top = a[d][2 * t];
-                const uint4& low = a[d][2 * t + 1];
-                const unsigned even[4] = {top.x, low.x, top.y, low.y};
-                const unsigned odd[4] = {top.z, low.z, top.w, low.w};
-                multiply_add(acc[t], even, b[d].x, b[d].y);
-                multiply_add(acc[t], odd, b[d].z, b[d].w);
-            }
+            const uint4& top = a[d][0];
+            const uint4& low = a[d][1];
+            const unsigned even[4] = {top.x, low.x, top.y, low.y};
+            const unsigned odd[4] = {top.z, low.z, top.w, low.w};
+            multiply_add(acc, even, b[d].x, b[d].y);
+            multiply_add(acc, odd, b[d].z, b[d].w);
         }
     }
 #pragma unroll
-    for (int t = 0; t < kTiles; ++t) {
-#pragma unroll
-        for (int i = 0; i < 4; ++i) {
-            sums[warp][16 * t + lane / 4 + 8 * (i / 2)][lane % 4 * 2 + i % 2] = acc[t][i];
-        }
+    for (int i = 0; i < 4; ++i) {
+        sums[warp][lane / 4 + 8 * (i / 2)][lane % 4 * 2 + i % 2] = acc[i];
     }
     __syncthreads();
-    for (int i = threadIdx.x; i < 16 * kTiles * p.n; i += kThreads) {
-        const int r = i % (16 * kTiles);
-        const int t = i / (16 * kTiles);
+    for (int i = threadIdx.x; i < kRows * p.n; i += kThreads) {
+        const int r = i % kRows;
+        const int t = i / kRows;
         const std::int64_t row = first_row + r;
         if (row >= p.rows) continue;
         float v = p.bias != nullptr ? __uint_as_float(unsigned{p.bias[row]} << 16) : 0.0f;
@@ -117,12 +112,12 @@ cudaError_t small_matmul(const Bf16* w, std::int64_t rows, std::int64_t cols, co
     if (!valid) return cudaErrorInvalidValue;
     if (n == 0) return cudaSuccess;
     const Params params{w, bias, x, out, rows, static_cast<int>(cols), n, out_type};
-    const auto blocks = [rows](int per) { return static_cast<unsigned>((rows + per - 1) / per); };
-    // More rows a CTA read the activations less often, fewer fill the device evenly.
-    if (n > 2 && rows >= 16384) {
-        small_matmul_kernel<2, 4><<<blocks(32), kThreads, 0, stream>>>(params);
+    const auto blocks = static_cast<unsigned>((rows + 15) / 16);
+    // Few rows leave few CTAs a multiprocessor, each of which then keeps more in flight.
+    if (rows < 65536) {
+        small_matmul_kernel<8><<<blocks, kThreads, 0, stream>>>(params);
     } else {
-        small_matmul_kernel<1, 4><<<blocks(16), kThreads, 0, stream>>>(params);
+        small_matmul_kernel<4><<<blocks, kThreads, 0, stream>>>(params);
     }
     return cudaGetLastError();
 }

@@ -192,6 +192,7 @@ def demo(build, model):
         report = json.loads(run([str(build / "bin/hcprof"), "report", trace, "--json"]))["runs"]
         hetero = str(report[2]["run"])
         same = json.loads(run([str(build / "bin/hcprof"), "simulate", trace, "--run", hetero, "--json"]))
+    same["trace"] = "demo.sqlite"
     rows = []
     for each in report:
         rows.append(
