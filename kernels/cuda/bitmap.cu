@@ -7,7 +7,8 @@ namespace {
 
 constexpr int kOverlapThreads = 512;
 constexpr int kDeltaThreads = 256;
-constexpr int kCompactThreads = 1024;
+constexpr int kCompactThreads = 256;
+constexpr int kMaxRows = 65535;  // the grid's second dimension
 constexpr int kCompactWarps = kCompactThreads / 32;
 
 __global__ void __launch_bounds__(kOverlapThreads)
@@ -38,90 +39,115 @@ __global__ void __launch_bounds__(kDeltaThreads)
     evicted[i] = r & ~w;
 }
 
-/// A thread's place among its block's counts.
-struct Ranks {
-    int bits;    // set bits before this thread's word
-    int starts;  // runs begun before it
-    int ends;    // runs ended before it
+/// What lies before a word, or within some words.
+struct Tally {
+    int bits;
+    int starts;      // runs begun
+    int ends;        // runs ended
+    int last_start;  // where the last of them began, -1 for none
 };
 
-/// Exclusive prefix sums of three counts over the block, on top of what `totals` holds from the
-/// words before; then totals moves on. Each count of a block is at most 32,768.
-__device__ Ranks scan(int bits, int starts, int ends, Ranks* totals) {
-    __shared__ Ranks warps[kCompactWarps];
+__device__ Tally join(Tally a, Tally b) {
+    return {a.bits + b.bits, a.starts + b.starts, a.ends + b.ends, max(a.last_start, b.last_start)};
+}
+
+/// One word with the bits at which runs begin and end.
+struct Word {
+    std::uint32_t bits = 0;
+    std::uint32_t starts = 0;
+    std::uint32_t ends = 0;
+    int index;
+
+    __device__ Word(const std::uint32_t* bitmap, int words, int at) : index(at) {
+        if (at >= words) return;
+        bits = bitmap[at];
+        const std::uint32_t before = at > 0 ? bitmap[at - 1] >> 31 : 0;
+        const std::uint32_t after = at + 1 < words ? bitmap[at + 1] << 31 : 0;
+        starts = bits & ~(bits << 1 | before);
+        ends = bits & ~(bits >> 1 | after);
+    }
+    [[nodiscard]] __device__ Tally tally() const {
+        return {__popc(bits), __popc(starts), __popc(ends),
+                starts != 0 ? index * 32 + 31 - __clz(static_cast<int>(starts)) : -1};
+    }
+};
+
+/// Of all threads before this one; `total` receives the block's.
+__device__ Tally scan_block(Tally own, Tally* total) {
+    __shared__ Tally warps[kCompactWarps];
     const int lane = threadIdx.x % 32;
     const int warp = threadIdx.x / 32;
-    Ranks sum{bits, starts, ends};
+    const auto from_before = [](Tally t, int offset) {
+        return Tally{__shfl_up_sync(~0U, t.bits, offset), __shfl_up_sync(~0U, t.starts, offset),
+                     __shfl_up_sync(~0U, t.ends, offset),
+                     __shfl_up_sync(~0U, t.last_start, offset)};
+    };
+    Tally inclusive = own;
     for (int offset = 1; offset < 32; offset *= 2) {
-        const Ranks other{__shfl_up_sync(~0U, sum.bits, offset),
-                          __shfl_up_sync(~0U, sum.starts, offset),
-                          __shfl_up_sync(~0U, sum.ends, offset)};
-        if (lane >= offset) {
-            sum.bits += other.bits;
-            sum.starts += other.starts;
-            sum.ends += other.ends;
-        }
+        const Tally other = from_before(inclusive, offset);
+        if (lane >= offset) inclusive = join(other, inclusive);
     }
+    Tally exclusive = from_before(inclusive, 1);
+    if (lane == 0) exclusive = {0, 0, 0, -1};
     __syncthreads();  // the sums of the call before have been read
-    if (lane == 31) warps[warp] = sum;
+    if (lane == 31) warps[warp] = inclusive;
     __syncthreads();
-    Ranks before = *totals;
+    Tally sum{0, 0, 0, -1};
     for (int i = 0; i < kCompactWarps; ++i) {
-        totals->bits += warps[i].bits;
-        totals->starts += warps[i].starts;
-        totals->ends += warps[i].ends;
-        if (i < warp) before = *totals;
+        if (i == warp) exclusive = join(sum, exclusive);
+        sum = join(sum, warps[i]);
     }
-    return {before.bits + sum.bits - bits, before.starts + sum.starts - starts,
-            before.ends + sum.ends - ends};
+    *total = sum;
+    return exclusive;
 }
 
-__device__ void write_word(const CompactionArguments& a, std::int64_t row, int index,
-                           std::uint32_t word, std::uint32_t starts, std::uint32_t ends,
-                           Ranks rank) {
+__device__ void write_word(const CompactionArguments& a, std::int64_t row, const Word& word,
+                           Tally before) {
+    const int base = word.index * 32;
     if (a.positions != nullptr) {
-        std::int32_t* out = a.positions + row * a.position_stride + rank.bits;
-        for (std::uint32_t left = word; left != 0; left &= left - 1) {
-            *out++ = index * 32 + __ffs(static_cast<int>(left)) - 1;
+        std::int32_t* out = a.positions + row * a.position_stride + before.bits;
+        for (std::uint32_t left = word.bits; left != 0; left &= left - 1) {
+            *out++ = base + __ffs(static_cast<int>(left)) - 1;
         }
     }
     if (a.runs == nullptr) return;
     Run* runs = a.runs + row * a.run_stride;
-    for (std::uint32_t left = starts; left != 0; left &= left - 1) {
+    for (std::uint32_t left = word.starts; left != 0; left &= left - 1) {
         const int bit = __ffs(static_cast<int>(left)) - 1;
-        Run& run = runs[rank.starts++];
-        run.start = index * 32 + bit;
-        run.first = rank.bits + __popc(word & ((1U << bit) - 1));
+        Run& run = runs[before.starts++];
+        run.start = base + bit;
+        run.first = before.bits + __popc(word.bits & ((1U << bit) - 1));
     }
-    for (std::uint32_t left = ends; left != 0; left &= left - 1) {
-        // The end, until the block has all starts and ends and turns it into the length.
-        runs[rank.ends++].length = index * 32 + __ffs(static_cast<int>(left));
+    for (std::uint32_t left = word.ends; left != 0; left &= left - 1) {
+        const int bit = __ffs(static_cast<int>(left)) - 1;
+        const std::uint32_t begun = word.starts & (~0U >> (31 - bit));
+        const int start =
+            begun != 0 ? base + 31 - __clz(static_cast<int>(begun)) : before.last_start;
+        // Another thread, or another block, writes the rest of a run that began before.
+        runs[before.ends++].length = base + bit + 1 - start;
     }
 }
 
+/// A block takes kCompactThreads words, and counts for itself what lies before them: at 224K
+/// positions at most 28 KiB, less than blocks that wait for each other would cost.
 __global__ void __launch_bounds__(kCompactThreads) compact_kernel(CompactionArguments a) {
-    const std::int64_t row = blockIdx.x;
+    const std::int64_t row = blockIdx.y;
     const std::uint32_t* bitmap = a.bitmaps + row * a.words;
-    Ranks totals{0, 0, 0};
-    for (int base = 0; base < a.words; base += kCompactThreads) {
-        const int index = base + static_cast<int>(threadIdx.x);
-        const std::uint32_t word = index < a.words ? bitmap[index] : 0;
-        const std::uint32_t before = index > 0 && index < a.words ? bitmap[index - 1] >> 31 : 0;
-        const std::uint32_t after = index + 1 < a.words ? bitmap[index + 1] << 31 : 0;
-        const std::uint32_t starts = word & ~(word << 1 | before);
-        const std::uint32_t ends = word & ~(word >> 1 | after);
-        const Ranks rank = scan(__popc(word), __popc(starts), __popc(ends), &totals);
-        write_word(a, row, index, word, starts, ends, rank);
+    const int first = static_cast<int>(blockIdx.x) * kCompactThreads;
+    Tally sum{0, 0, 0, -1};
+#pragma unroll 4
+    for (int i = static_cast<int>(threadIdx.x); i < first; i += kCompactThreads) {
+        sum = join(sum, Word(bitmap, a.words, i).tally());
     }
-    __syncthreads();
-    if (threadIdx.x == 0) {
-        a.num_positions[row] = totals.bits;
-        if (a.runs != nullptr) a.num_runs[row] = totals.starts;
-    }
-    if (a.runs == nullptr) return;
-    Run* runs = a.runs + row * a.run_stride;
-    for (int i = threadIdx.x; i < totals.starts; i += kCompactThreads) {
-        runs[i].length -= runs[i].start;
+    Tally before;
+    Tally own;
+    scan_block(sum, &before);
+    const Word word(bitmap, a.words, first + static_cast<int>(threadIdx.x));
+    const Tally rank = scan_block(word.tally(), &own);
+    write_word(a, row, word, join(before, rank));
+    if (blockIdx.x == gridDim.x - 1 && threadIdx.x == 0) {
+        a.num_positions[row] = before.bits + own.bits;
+        if (a.runs != nullptr) a.num_runs[row] = before.starts + own.starts;
     }
 }
 
@@ -149,9 +175,11 @@ cudaError_t bitmap_delta(const std::uint32_t* wanted, const std::uint32_t* resid
 }
 
 cudaError_t bitmap_compact(const CompactionArguments& a, cudaStream_t stream) {
-    if (a.num_rows < 0 || a.words < 0) return cudaErrorInvalidValue;
+    if (a.num_rows < 0 || a.num_rows > kMaxRows || a.words < 0) return cudaErrorInvalidValue;
     if (a.num_rows == 0) return cudaSuccess;
-    compact_kernel<<<static_cast<unsigned>(a.num_rows), kCompactThreads, 0, stream>>>(a);
+    const int chunks = a.words == 0 ? 1 : (a.words + kCompactThreads - 1) / kCompactThreads;
+    const dim3 grid(static_cast<unsigned>(chunks), static_cast<unsigned>(a.num_rows));
+    compact_kernel<<<grid, kCompactThreads, 0, stream>>>(a);
     return cudaGetLastError();
 }
 

@@ -44,7 +44,7 @@ struct CompactionArguments {
     std::int32_t* num_runs = nullptr;       ///< out [num_rows]; null only where runs is
 };
 
-/// One block a row.
+/// At most 65,535 rows.
 [[nodiscard]] cudaError_t bitmap_compact(const CompactionArguments& arguments, cudaStream_t stream);
 
 }  // namespace hc::kernels::cuda

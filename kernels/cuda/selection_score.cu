@@ -10,20 +10,34 @@ constexpr int kLogitThreads = 256;
 constexpr int kLogitWarps = kLogitThreads / 32;
 constexpr int kMaxLogitBlocks = 264;  // two for each of Hopper's 132 multiprocessors
 constexpr int kTileRows = 16;         // rows of one mma.m16n8k16
+constexpr float kLog2E = 1.4426950408889634F;
 constexpr int kPoolThreads = 256;
 constexpr int kPoolTile = 4 * kPoolThreads;
 constexpr int kPoolHalo = 8;  // at least kMaxPoolWidth - 1, a multiple of 4
 
-/// Running softmax denominator: sum of exp(x - max).
+/// Running softmax denominator: sum of 2^(x - max). Logits carry log2(e), as the hardware's
+/// exponential is of base 2.
 struct Partial {
     float max;
     float sum;
 };
 
+/// 2^x; results below 2^-126 are 0, which no sum of terms with a 1 among them notices.
+__device__ float exp2_flushed(float x) {
+    float y;
+    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+    return y;
+}
+
 __device__ Partial merge(Partial a, Partial b) {
     const float max = fmaxf(a.max, b.max);
     if (max == -INFINITY) return {max, 0.0F};  // both empty: inf - inf would be NaN
-    return {max, a.sum * __expf(a.max - max) + b.sum * __expf(b.max - max)};
+    return {max, a.sum * exp2_flushed(a.max - max) + b.sum * exp2_flushed(b.max - max)};
+}
+
+/// Row tiles, an even number of them.
+__host__ __device__ int padded_tiles(int rows) {
+    return (rows + 2 * kTileRows - 1) / (2 * kTileRows) * 2;
 }
 
 struct LogitParameters {
@@ -31,12 +45,12 @@ struct LogitParameters {
     const uint4* pages;
     const std::int32_t* page_indices;
     float* logits;      // [rows, logit_stride]
-    Partial* partials;  // [gridDim.x, rows]
+    Partial* partials;  // [rows, kMaxLogitBlocks]
     std::int64_t logit_stride;
     int page_size;
     int prompt;
-    int rows;  // window * group
-    float scale;
+    int rows;     // window * group
+    float scale;  // log2(e) / sqrt(D)
 };
 
 __device__ void multiply_add(float (&c)[4], const uint4& a, std::uint32_t b0, std::uint32_t b1) {
@@ -69,110 +83,127 @@ __device__ void stage_queries(const LogitParameters& p, int tiles, uint4* fragme
     }
 }
 
-/// Adds a warp's tile of one row to that row's running partial, which this warp alone owns.
-__device__ void add_to_partial(Partial* slot, float max, float sum, bool writes) {
-    for (int offset = 1; offset < 4; offset *= 2) {
-        const Partial other{__shfl_xor_sync(~0U, max, offset), __shfl_xor_sync(~0U, sum, offset)};
-        const Partial both = merge({max, sum}, other);
-        max = both.max;
-        sum = both.sum;
+template <int kDim, int kKeyTiles>
+__device__ void load_keys(const LogitParameters& p, int first,
+                          uint4 (&keys)[kKeyTiles][kDim / 32]) {
+    const int lane = threadIdx.x % 32;
+#pragma unroll
+    for (int n = 0; n < kKeyTiles; ++n) {
+        const int position = min(first + n * 8 + lane / 4, p.prompt - 1);
+        const int page = position / p.page_size;
+        const int slot = position - page * p.page_size;
+        const std::int64_t token =
+            static_cast<std::int64_t>(p.page_indices[page]) * 2 * p.page_size + slot;
+        const uint4* key = p.pages + token * (kDim / 8) + lane % 4;
+#pragma unroll
+        for (int w = 0; w < kDim / 32; ++w) keys[n][w] = __ldcs(key + w * 4);
     }
-    if (writes) *slot = merge(*slot, {max, sum});
 }
 
-/// One warp's share of one row: stores the logits, returns their partial in max and sum.
-template <int kKeyTiles>
-__device__ Partial store_row(const LogitParameters& p, const float (&c)[kKeyTiles][4], int which,
-                             int row, int first) {
-    const int column = 2 * (threadIdx.x % 4);
-    float max = -INFINITY;
+/// One lane's share of one row: stores the logits and adds them to the lane's own partial.
+template <int kKeyTiles, bool kWhole>
+__device__ void finish_row(const LogitParameters& p, const float (&c)[kKeyTiles][4], int which,
+                           int row, int first, Partial* slot) {
+    const int position = first + 2 * static_cast<int>(threadIdx.x % 4);
+    float* out = p.logits + row * p.logit_stride + position;
+    float x[2 * kKeyTiles];
+    Partial partial = *slot;
+    const float old_max = partial.max;
+#pragma unroll
     for (int n = 0; n < kKeyTiles; ++n) {
-        for (int j = 0; j < 2; ++j) {
-            if (first + n * 8 + column + j < p.prompt)
-                max = fmaxf(max, c[n][which * 2 + j] * p.scale);
-        }
-    }
-    float sum = 0.0F;
-    float* out = p.logits + row * p.logit_stride + first + column;
-    for (int n = 0; n < kKeyTiles; ++n) {
-        const float x = c[n][which * 2] * p.scale;
-        const float y = c[n][which * 2 + 1] * p.scale;
-        const int position = first + n * 8 + column;
-        if (position < p.prompt) sum += __expf(x - max);
-        if (position + 1 < p.prompt) sum += __expf(y - max);
+        x[2 * n] = c[n][which * 2] * p.scale;
+        x[2 * n + 1] = c[n][which * 2 + 1] * p.scale;
         // The stride is a multiple of 4, so a pair that begins inside the prompt fits its row.
-        if (position < p.prompt && row < p.rows) {
-            *reinterpret_cast<float2*>(out + n * 8) = make_float2(x, y);
+        if ((kWhole || position + n * 8 < p.prompt) && row < p.rows) {
+            *reinterpret_cast<float2*>(out + n * 8) = make_float2(x[2 * n], x[2 * n + 1]);
+        }
+#pragma unroll
+        for (int j = 0; j < 2; ++j) {
+            if (!kWhole && position + n * 8 + j >= p.prompt) x[2 * n + j] = -INFINITY;
+            partial.max = fmaxf(partial.max, x[2 * n + j]);
         }
     }
-    return {max, sum};
+    if (partial.max == -INFINITY) return;  // nothing yet, and inf - inf would be NaN
+    partial.sum *= exp2_flushed(old_max - partial.max);
+#pragma unroll
+    for (int i = 0; i < 2 * kKeyTiles; ++i) partial.sum += exp2_flushed(x[i] - partial.max);
+    *slot = partial;
+}
+
+/// Writes the block's partial of each row; `partials` is [warps, tiles, 2, lanes].
+__device__ void write_partials(const LogitParameters& p, int tiles, const Partial* partials) {
+    for (int row = threadIdx.x; row < p.rows; row += kLogitThreads) {
+        const int first = (row / kTileRows * 2 + row % kTileRows / 8) * 32 + row % 8 * 4;
+        Partial total{-INFINITY, 0.0F};
+        for (int w = 0; w < kLogitWarps; ++w) {
+            for (int i = 0; i < 4; ++i) total = merge(total, partials[w * tiles * 64 + first + i]);
+        }
+        p.partials[row * kMaxLogitBlocks + blockIdx.x] = total;
+    }
 }
 
 /// logits = queries * keys^T / sqrt(D) with every key read once: a warp holds 8 * kKeyTiles keys
-/// in registers and runs all query rows over them. Memory-bound: prompt * kDim * 2 bytes.
+/// in registers and runs all query rows over them, two tiles at a time; the next keys are on
+/// their way while the last two tiles are finished. Memory-bound: prompt * kDim * 2 bytes.
 template <int kDim, int kKeyTiles>
-__global__ void __launch_bounds__(kLogitThreads) logit_kernel(LogitParameters p) {
+__global__ void __launch_bounds__(kLogitThreads, 2) logit_kernel(LogitParameters p) {
     constexpr int kWords = kDim / 32;  // 16-byte loads of one lane for one key
     constexpr int kKeys = 8 * kKeyTiles;
     extern __shared__ uint4 fragments[];
-    const int tiles = (p.rows + kTileRows - 1) / kTileRows;
-    const int padded = tiles * kTileRows;
+    const int tiles = padded_tiles(p.rows);
     auto* partials = reinterpret_cast<Partial*>(fragments + tiles * (kDim / 16) * 32);
     stage_queries<kDim>(p, tiles, fragments);
-    for (int i = threadIdx.x; i < kLogitWarps * padded; i += kLogitThreads) {
+    for (int i = threadIdx.x; i < kLogitWarps * tiles * 64; i += kLogitThreads) {
         partials[i] = {-INFINITY, 0.0F};
     }
-    __syncthreads();
-
     const int lane = threadIdx.x % 32;
     const int warp = threadIdx.x / 32;
+    Partial* own = partials + warp * tiles * 64 + lane;
     const int step = static_cast<int>(gridDim.x) * kLogitWarps * kKeys;
-    for (int first = (static_cast<int>(blockIdx.x) * kLogitWarps + warp) * kKeys; first < p.prompt;
-         first += step) {
-        uint4 keys[kKeyTiles][kWords];
-#pragma unroll
-        for (int n = 0; n < kKeyTiles; ++n) {
-            const int position = min(first + n * 8 + lane / 4, p.prompt - 1);
-            const int page = position / p.page_size;
-            const int slot = position - page * p.page_size;
-            const std::int64_t token =
-                static_cast<std::int64_t>(p.page_indices[page]) * 2 * p.page_size + slot;
-            const uint4* key = p.pages + token * (kDim / 8) + lane % 4;
-#pragma unroll
-            for (int w = 0; w < kWords; ++w) keys[n][w] = __ldcs(key + w * 4);
-        }
-        for (int tile = 0; tile < tiles; ++tile) {
-            float c[kKeyTiles][4] = {};
+    int first = (static_cast<int>(blockIdx.x) * kLogitWarps + warp) * kKeys;
+    uint4 keys[kKeyTiles][kWords];
+    if (first < p.prompt) load_keys<kDim, kKeyTiles>(p, first, keys);
+    __syncthreads();
+    for (; first < p.prompt; first += step) {
+        for (int tile = 0; tile < tiles; tile += 2) {
+            float c[2][kKeyTiles][4] = {};
 #pragma unroll
             for (int w = 0; w < kWords; ++w) {
-                const uint4* a = fragments + (tile * kWords + w) * 64 + lane;
-                const uint4 low = a[0];
-                const uint4 high = a[32];
 #pragma unroll
-                for (int n = 0; n < kKeyTiles; ++n) {
-                    multiply_add(c[n], low, keys[n][w].x, keys[n][w].y);
-                    multiply_add(c[n], high, keys[n][w].z, keys[n][w].w);
+                for (int t = 0; t < 2; ++t) {
+                    const uint4* a = fragments + ((tile + t) * kWords + w) * 64 + lane;
+                    const uint4 low = a[0];
+                    const uint4 high = a[32];
+#pragma unroll
+                    for (int n = 0; n < kKeyTiles; ++n) {
+                        multiply_add(c[t][n], low, keys[n][w].x, keys[n][w].y);
+                        multiply_add(c[t][n], high, keys[n][w].z, keys[n][w].w);
+                    }
                 }
             }
+            if (tile + 2 == tiles && first + step < p.prompt) {
+                load_keys<kDim, kKeyTiles>(p, first + step, keys);
+            }
 #pragma unroll
-            for (int which = 0; which < 2; ++which) {
-                const int row = tile * kTileRows + lane / 4 + which * 8;
-                const Partial own = store_row<kKeyTiles>(p, c, which, row, first);
-                add_to_partial(partials + warp * padded + row, own.max, own.sum, lane % 4 == 0);
+            for (int i = 0; i < 4; ++i) {
+                const int row = (tile + i / 2) * kTileRows + lane / 4 + i % 2 * 8;
+                Partial* slot = own + (tile * 2 + i) * 32;
+                if (tile * kTileRows + i * 8 >= p.rows) continue;  // padding, for the whole warp
+                if (first + kKeys <= p.prompt) {
+                    finish_row<kKeyTiles, true>(p, c[i / 2], i % 2, row, first, slot);
+                } else {
+                    finish_row<kKeyTiles, false>(p, c[i / 2], i % 2, row, first, slot);
+                }
             }
         }
     }
     __syncthreads();
-    for (int row = threadIdx.x; row < p.rows; row += kLogitThreads) {
-        Partial total = partials[row];
-        for (int w = 1; w < kLogitWarps; ++w) total = merge(total, partials[w * padded + row]);
-        p.partials[static_cast<std::int64_t>(blockIdx.x) * p.rows + row] = total;
-    }
+    write_partials(p, tiles, partials);
 }
 
 struct PoolParameters {
     const float* logits;
-    const Partial* partials;  // [num_partials, window * group]
+    const Partial* partials;  // [rows, kMaxLogitBlocks], num_partials of each
     float* scores;
     std::int64_t logit_stride;
     std::int64_t score_stride;
@@ -189,8 +220,7 @@ __device__ void merge_partials(const PoolParameters& p, int window, Partial* mer
     for (int g = threadIdx.x / 32; g < p.group; g += kPoolThreads / 32) {
         Partial total{-INFINITY, 0.0F};
         for (int i = lane; i < p.num_partials; i += 32) {
-            total = merge(total,
-                          p.partials[static_cast<std::int64_t>(i) * p.rows + window * p.group + g]);
+            total = merge(total, p.partials[(window * p.group + g) * kMaxLogitBlocks + i]);
         }
         for (int offset = 16; offset > 0; offset /= 2) {
             total = merge(total, {__shfl_xor_sync(~0U, total.max, offset),
@@ -216,8 +246,8 @@ __device__ void stage_probabilities(const PoolParameters& p, const float* logits
             if (position + 3 >= p.prompt) x.w = -INFINITY;
         }
         reinterpret_cast<float4*>(staged)[i] =
-            make_float4(__expf(x.x - total.max) * inverse, __expf(x.y - total.max) * inverse,
-                        __expf(x.z - total.max) * inverse, __expf(x.w - total.max) * inverse);
+            make_float4(exp2f(x.x - total.max) * inverse, exp2f(x.y - total.max) * inverse,
+                        exp2f(x.z - total.max) * inverse, exp2f(x.w - total.max) * inverse);
     }
 }
 
@@ -258,10 +288,9 @@ std::int64_t padded_stride(std::int32_t prompt) {
 
 template <int kDim, int kKeyTiles>
 cudaError_t launch_logits(const LogitParameters& p, int blocks, cudaStream_t stream) {
-    const int tiles = (p.rows + kTileRows - 1) / kTileRows;
+    const auto tiles = static_cast<std::size_t>(padded_tiles(p.rows));
     const std::size_t shared =
-        static_cast<std::size_t>(tiles) * (kDim / 16) * 32 * sizeof(uint4) +
-        static_cast<std::size_t>(kLogitWarps * tiles * kTileRows) * sizeof(Partial);
+        tiles * (kDim / 16) * 32 * sizeof(uint4) + kLogitWarps * tiles * 64 * sizeof(Partial);
     if (shared > 48 * 1024) {
         const cudaError_t error = cudaFuncSetAttribute(logit_kernel<kDim, kKeyTiles>,
                                                        cudaFuncAttributeMaxDynamicSharedMemorySize,
@@ -278,15 +307,15 @@ int logit_blocks(std::int32_t prompt, int keys_of_a_block) {
 
 cudaError_t launch_logits(const LogitParameters& p, std::int32_t head_dim, int& blocks,
                           cudaStream_t stream) {
-    const int keys = head_dim == 256 ? 16 : 32;  // of one warp: 64 registers of keys at most
+    const int keys = head_dim == 64 ? 32 : 16;  // of one warp
     blocks = logit_blocks(p.prompt, keys * kLogitWarps);
     switch (head_dim) {
         case 64:
             return launch_logits<64, 4>(p, blocks, stream);
         case 96:
-            return launch_logits<96, 4>(p, blocks, stream);
+            return launch_logits<96, 2>(p, blocks, stream);
         case 128:
-            return launch_logits<128, 4>(p, blocks, stream);
+            return launch_logits<128, 2>(p, blocks, stream);
         case 256:
             return launch_logits<256, 2>(p, blocks, stream);
         default:
@@ -325,7 +354,7 @@ cudaError_t selection_score(const SelectionScoreArguments& a, cudaStream_t strea
                                 a.page_size,
                                 a.prompt,
                                 rows,
-                                1.0F / sqrtf(static_cast<float>(a.head_dim))};
+                                kLog2E / sqrtf(static_cast<float>(a.head_dim))};
     int blocks = 0;
     const cudaError_t error = launch_logits(logit, a.head_dim, blocks, stream);
     if (error != cudaSuccess) return error;
