@@ -160,10 +160,7 @@ private:
     void compare() {
         heading(3, "compare: the same tokens through each policy");
         const trace::Trace trace(trace_file_);
-        std::vector<LabelledMetrics> runs = read_metrics(trace, {}, progress_);
-        for (LabelledMetrics& run : runs) {
-            if (run.run.id == attention_run_) run.label = "fullkv + drift trace";
-        }
+        const std::vector<LabelledMetrics> runs = read_metrics(trace, {}, progress_);
         fmt::print("{}", metrics_table(runs, terminal_width(STDOUT_FILENO)));
         for (const LabelledMetrics& run : runs) {
             if (run.run.id == hetero_run_) recorded_ = run;

@@ -86,9 +86,11 @@ std::string role_map(const HeadProfile& profile) {
 }
 
 std::string run_label(const trace::Run& run) {
-    if (run.policy != "heterocache" && run.policy != "oracle") return run.policy;
+    if (run.parameters_json.empty()) return run.policy;
     const config::RunParameters p = config::run_parameters_from_json(run.parameters_json, "run parameters");
-    std::string label = fmt::format("{} {:.2f}", run.policy, p.settings.ratio);
+    const std::string drift = p.drift_keep ? " + drift trace" : "";
+    if (run.policy != "heterocache" && run.policy != "oracle") return run.policy + drift;
+    std::string label = fmt::format("{} {:.2f}", run.policy, p.settings.ratio) + drift;
     if (run.policy == "heterocache") {
         if (run.mode != "fixed") label += " " + run.mode;
         if (!p.settings.retrieval) label += " no retrieval";
