@@ -122,7 +122,7 @@ TEST_F(DeviceSelectionScore, MatchesThePlainTwinForAnyShape) {
     }
 }
 
-TEST_F(DeviceSelectionScore, MatchesThePlainTwinOverManyBlocksAndIsRepeatable) {
+TEST_F(DeviceSelectionScore, MatchesThePlainTwinOverManyBlocks) {
     check_scores({150'001, 16, 1, 2, 64, 5, 1.0F}, 3);
     check_scores({80'003, 256, 2, 3, 128, 5, 1.0F}, 4);
 }
