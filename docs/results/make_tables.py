@@ -7,6 +7,7 @@ Each JSON file holds: title, command, commit, machine, notes (a list), and rows 
 with the same keys). Nothing in the tables is typed by hand.
 """
 
+import itertools
 import json
 import pathlib
 
@@ -21,8 +22,16 @@ def cell(value):
     return str(value)
 
 
-def table(rows):
-    keys = list(rows[0])
+def tables(rows):
+    """Rows with the same keys share a table."""
+    lines = []
+    for keys, group in itertools.groupby(rows, key=tuple):
+        lines += [""] if lines else []
+        lines += table(list(keys), list(group))
+    return lines
+
+
+def table(keys, rows):
     lines = ["| " + " | ".join(keys) + " |", "|" + "|".join("---" for _ in keys) + "|"]
     lines += ["| " + " | ".join(cell(row.get(key)) for key in keys) + " |" for row in rows]
     return lines
@@ -38,7 +47,7 @@ def main():
     for path in sorted(HERE.glob("*.json")):
         data = json.loads(path.read_text())
         lines += ["", f"## {data['title']}", ""]
-        lines += table(data["rows"])
+        lines += tables(data["rows"])
         lines += [""]
         lines += [f"- {note}" for note in data["notes"]]
         lines += [

@@ -21,14 +21,13 @@ def main():
     arguments = parser.parse_args()
     raw = json.loads(arguments.raw.read_text())
     results = raw["results"] if isinstance(raw, dict) else raw
-    keys = list(dict.fromkeys(key for row in results for key in row))
     document = {
         "title": arguments.title,
         "command": [arguments.command],
         "commit": arguments.commit,
         "machine": arguments.machine,
         "notes": arguments.note,
-        "rows": [{key: row.get(key) for key in keys} for row in results],
+        "rows": results,
         "raw": raw,
     }
     arguments.out.write_text(json.dumps(document, indent=1) + "\n")
