@@ -74,11 +74,12 @@ TEST_F(SmallDemo, GoesFromModelToPictureAndNamesEveryFile) {
     const json& oracle = report["runs"][4];
     EXPECT_GE(oracle["recall"]["high"].get<double>(), hetero["recall"]["low"].get<double>());
 
-    // Identity replay: nothing changed, so the step times come back.
+    // Identity replay: nothing changed, so the step times come back. tests/replay holds this to
+    // 2 %; here other programs may disturb the one recording there is.
     const json same = hcprof_json({"simulate", trace, "--run", std::to_string(hetero["run"].get<int>())});
     const double recorded = hetero["step_ns"]["median"].get<double>();
     const double predicted = same["predictions"][0]["step_ns"]["median"]["value"].get<double>();
-    EXPECT_NEAR(predicted, recorded, 0.02 * recorded);
+    EXPECT_NEAR(predicted, recorded, 0.05 * recorded);
 
     const json budgets = hcprof_json({"simulate", trace, "--ratio", "0.6,0.98"});
     EXPECT_LT(budgets["predictions"][0]["kv_pool_bytes"].get<double>(), budgets["predictions"][1]["kv_pool_bytes"].get<double>());
