@@ -45,6 +45,7 @@ struct Model {
     std::string
         hash;  ///< xxh3 of header and tensor directory plus file size, hex: names a model in traces
     ModelShape shape;
+    bool shape_only = false;  ///< no weights: a backend makes seeded random ones
     Weights weights;
     std::unique_ptr<Tokenizer> tokenizer;
     std::vector<std::shared_ptr<const MappedFile>> mappings;  ///< shared: views in Weights borrow

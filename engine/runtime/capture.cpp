@@ -5,7 +5,7 @@
 #include "engine/core/error.h"
 #include "engine/policy/calibration.h"
 #include "engine/policy/selection.h"
-#include "engine/runtime/engine_impl.h"
+#include "engine/runtime/cpu_backend.h"
 #include "kernels/cpu/ops.h"
 
 namespace hc::runtime {
@@ -35,7 +35,7 @@ void rank(std::span<const float> values, std::size_t count, AttentionRecord& rec
 
 }  // namespace
 
-void Engine::Impl::ensure_scratch(std::int64_t floats) {
+void CpuBackend::ensure_scratch(std::int64_t floats) {
     for (auto& buffer : scratch) {
         if (buffer.size() < static_cast<std::size_t>(floats)) {
             buffer.resize(static_cast<std::size_t>(floats));
@@ -43,7 +43,7 @@ void Engine::Impl::ensure_scratch(std::int64_t floats) {
     }
 }
 
-void Engine::Impl::capture_layer(Sequence& seq, std::int32_t layer, const float* q, Pass pass) {
+void CpuBackend::capture_layer(Sequence& seq, std::int32_t layer, const float* q, Pass pass) {
     const std::int64_t length = seq.heads[head_index(layer, 0)].length();
     const std::int64_t padding = seq.capture ? seq.capture->settings.pool_width : 0;
     ensure_scratch((2 * shape.group() + 1) * (length + padding) + group_floats());
@@ -59,8 +59,7 @@ void Engine::Impl::capture_layer(Sequence& seq, std::int32_t layer, const float*
     log.skip();  // the cost of watching belongs to no operation of the engine
 }
 
-void Engine::Impl::capture_scores(Sequence& seq, std::int32_t layer, const float* q,
-                                  bool at_prompt) {
+void CpuBackend::capture_scores(Sequence& seq, std::int32_t layer, const float* q, bool at_prompt) {
     const AttentionCapture& capture = *seq.capture;
     const std::int64_t prompt = at_prompt ? seq.heads[head_index(layer, 0)].length() : seq.prompt;
     const auto floats = static_cast<std::size_t>(shape.num_kv_heads * prompt);
@@ -70,7 +69,7 @@ void Engine::Impl::capture_scores(Sequence& seq, std::int32_t layer, const float
         const HeadRole role = capture.profile->role({layer, head});
         if (role != HeadRole::kPivot && !(at_prompt && !is_full(role))) continue;
         AttentionRecord record;
-        record.step = step;
+        record.step = current_step;
         record.sequence = seq.id;
         record.layer = layer;
         record.head = head;
@@ -91,7 +90,7 @@ void Engine::Impl::capture_scores(Sequence& seq, std::int32_t layer, const float
     });
 }
 
-void Engine::Impl::capture_probabilities(Sequence& seq, std::int32_t layer, const float* q) {
+void CpuBackend::capture_probabilities(Sequence& seq, std::int32_t layer, const float* q) {
     const AttentionCapture& capture = *seq.capture;
     const std::int64_t length = seq.heads[head_index(layer, 0)].length();
     const std::int64_t prompt = seq.prompt > 0 ? seq.prompt : length;
@@ -100,7 +99,7 @@ void Engine::Impl::capture_probabilities(Sequence& seq, std::int32_t layer, cons
     for (std::int32_t head = 0; head < num_kv_heads(); ++head) {
         if (is_full(capture.profile->role({layer, head}))) continue;
         AttentionRecord record;
-        record.step = step;
+        record.step = current_step;
         record.sequence = seq.id;
         record.layer = layer;
         record.head = head;
@@ -131,7 +130,7 @@ void Engine::Impl::capture_probabilities(Sequence& seq, std::int32_t layer, cons
     });
 }
 
-void Engine::Impl::sink_rows(Sequence& seq, std::int32_t layer, const float* q) {
+void CpuBackend::sink_rows(Sequence& seq, std::int32_t layer, const float* q) {
     const std::int64_t length = seq.heads[head_index(layer, 0)].length();
     const std::int64_t group = shape.group();
     std::vector<float> rows(static_cast<std::size_t>(shape.num_qo_heads * length));

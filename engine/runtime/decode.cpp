@@ -4,12 +4,12 @@
 #include <algorithm>
 
 #include "engine/core/error.h"
-#include "engine/runtime/engine_impl.h"
+#include "engine/runtime/cpu_backend.h"
 #include "engine/runtime/rope_frequencies.h"
 
 namespace hc::runtime {
 
-std::span<const float> Engine::Impl::decode(std::span<const DecodeInput> inputs) {
+std::span<const float> CpuBackend::decode(std::span<const DecodeInput> inputs) {
     if (inputs.empty()) throw_usage("a decode step needs at least one input");
     const auto n = static_cast<std::int64_t>(inputs.size());
     batch.clear();
@@ -21,7 +21,7 @@ std::span<const float> Engine::Impl::decode(std::span<const DecodeInput> inputs)
         }
         if (seq.length >= shape.context) {
             throw_refused(fmt::format("sequence {} is full: {} tokens, the context of {} is {}",
-                                      input.sequence, seq.length, model.name, shape.context));
+                                      input.sequence, seq.length, loaded.name, shape.context));
         }
         if (input.token < 0 || input.token >= shape.vocab) {
             throw_input(fmt::format("token {} is not in the vocabulary of {} tokens", input.token,
@@ -61,7 +61,7 @@ std::span<const float> Engine::Impl::decode(std::span<const DecodeInput> inputs)
     return {work.logits.data(), static_cast<std::size_t>(n * shape.vocab)};
 }
 
-void Engine::Impl::decode_layer(std::int32_t layer, float* x) {
+void CpuBackend::decode_layer(std::int32_t layer, float* x) {
     const auto n = static_cast<std::int64_t>(batch.size());
     project(layer, x, n);
     for (std::int64_t row = 0; row < n; ++row) {
@@ -83,7 +83,7 @@ void Engine::Impl::decode_layer(std::int32_t layer, float* x) {
     finish_layer(layer, x, n);
 }
 
-void Engine::Impl::decode_attention(std::int32_t layer) {
+void CpuBackend::decode_attention(std::int32_t layer) {
     attention.clear();
     const auto n = static_cast<std::int64_t>(batch.size());
     for (std::int64_t row = 0; row < n; ++row) {

@@ -2,7 +2,7 @@
 #include <algorithm>
 
 #include "engine/core/error.h"
-#include "engine/runtime/engine_impl.h"
+#include "engine/runtime/cpu_backend.h"
 #include "kernels/cpu/ops.h"
 
 namespace hc::runtime {
@@ -14,7 +14,7 @@ const std::vector<Star>& stars_of(const Sequence& seq, std::int32_t layer) {
 
 }  // namespace
 
-void Engine::Impl::remember_queries(Sequence& seq, std::int32_t layer, const float* q) {
+void CpuBackend::remember_queries(Sequence& seq, std::int32_t layer, const float* q) {
     if (!seq.policy || !seq.policy->settings().retrieval) return;
     for (const Star& star : stars_of(seq, layer)) {
         if (!watches(star)) continue;
@@ -24,7 +24,7 @@ void Engine::Impl::remember_queries(Sequence& seq, std::int32_t layer, const flo
     }
 }
 
-void Engine::Impl::watch_layer(Sequence& seq, std::int32_t layer, bool before) {
+void CpuBackend::watch_layer(Sequence& seq, std::int32_t layer, bool before) {
     if (!seq.policy || !seq.policy->settings().retrieval) return;
     const policy::Settings& settings = seq.policy->settings();
     // Row 4 makes a difference only where the same step's attention could see the rows.
@@ -41,7 +41,7 @@ void Engine::Impl::watch_layer(Sequence& seq, std::int32_t layer, bool before) {
 }
 
 /// Fills scores [watched star, window, prompt], oldest query first.
-void Engine::Impl::score_windows(Sequence& seq, std::int32_t layer) {
+void CpuBackend::score_windows(Sequence& seq, std::int32_t layer) {
     const policy::Settings& settings = seq.policy->settings();
     const std::int64_t prompt = seq.prompt;
     const std::int64_t window = settings.window;
@@ -71,7 +71,7 @@ void Engine::Impl::score_windows(Sequence& seq, std::int32_t layer) {
            {row * kv_pool.geometry().row_bytes(), row * 4, 2 * row * group_floats(), row});
 }
 
-void Engine::Impl::check_star(Sequence& seq, std::int32_t layer, const Star& star,
+void CpuBackend::check_star(Sequence& seq, std::int32_t layer, const Star& star,
                               std::size_t nth) {
     const auto prompt = static_cast<std::size_t>(seq.prompt);
     const auto window = static_cast<std::size_t>(seq.policy->settings().window);
@@ -90,7 +90,7 @@ void Engine::Impl::check_star(Sequence& seq, std::int32_t layer, const Star& sta
         DriftRecord record;
         record.check_id = check_id;
         record.op_id = op;
-        record.step = step;
+        record.step = current_step;
         record.layer = layer;
         record.pivot = star.pivot;
         record.sequence = seq.id;

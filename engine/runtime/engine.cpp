@@ -1,230 +1,96 @@
 #include "engine/runtime/engine.h"
 
-#include <fmt/format.h>
-
-#include <algorithm>
-
 #include "engine/core/error.h"
-#include "engine/runtime/engine_impl.h"
-#include "engine/runtime/rope_frequencies.h"
+#include "engine/runtime/backend.h"
+#include "engine/runtime/cpu_backend.h"
 
 namespace hc::runtime {
-namespace {
 
-kernels::KvType kv_type(kernels::cpu::Precision precision) {
-    return precision == kernels::cpu::Precision::kFp32 ? kernels::KvType::kF32
-                                                       : kernels::KvType::kF16;
-}
-
-cache::PoolGeometry pool_geometry(const ModelShape& shape, const EngineOptions& options) {
-    cache::PoolGeometry geometry;
-    geometry.num_layers = static_cast<std::int32_t>(shape.num_layers);
-    geometry.num_kv_heads = static_cast<std::int32_t>(shape.num_kv_heads);
-    geometry.head_dim = shape.head_dim;
-    geometry.page_size = options.page_size;
-    geometry.type = kv_type(options.precision);
-    return geometry;
-}
-
-const EngineOptions& checked(const EngineOptions& options) {
+Engine::Engine(const model::Model& model, const EngineOptions& options, Observer* observer) {
     if (options.backend != Backend::kCpu) {
-        throw_unavailable("backend 'cuda' is not in this build, which has 'cpu' only");
+        throw_unavailable("backend 'cuda' is not in this program, which has 'cpu' only");
     }
-    if (options.page_size < 1) {
-        throw_usage(fmt::format("page size {}: expected at least 1 token", options.page_size));
+    if (model.shape_only) {
+        throw_refused("model '" + model.name +
+                      "' is a shape without weights: backend cpu needs weights, backend cuda makes "
+                      "random ones");
     }
-    if (options.prefill_chunk < 1) {
-        throw_usage(
-            fmt::format("prefill chunk {}: expected at least 1 token", options.prefill_chunk));
-    }
-    return options;
+    backend_ = std::make_unique<CpuBackend>(model, options, observer);
 }
 
-/// Operations of a decode step: six a layer, checks and fetches of a few heads, the ends.
-std::size_t expected_ops(const ModelShape& shape) {
-    return static_cast<std::size_t>(shape.num_layers * (8 + 4 * shape.num_kv_heads) + 64);
+Engine::Engine(std::unique_ptr<EngineBackend> backend) : backend_(std::move(backend)) {
+    HC_CHECK(backend_ != nullptr);
 }
-
-}  // namespace
-
-Engine::Impl::Impl(const model::Model& m, const EngineOptions& o, Observer* watcher)
-    : model(m),
-      shape(m.shape),
-      options(checked(o)),
-      observer(watcher),
-      pool(o.threads),
-      kv_pool(pool_geometry(m.shape, o)),
-      weights(prepare(m.weights, o.precision, pool)),
-      inv_freq(rope_frequencies(m.shape, m.weights.rope_factors)),
-      work(m.shape, std::min(o.prefill_chunk, m.shape.context), pool.size()),
-      attention(m.shape.group(), m.shape.head_dim, pool.size()),
-      log(o.record_operations && watcher != nullptr, expected_ops(m.shape)),
-      scratch(static_cast<std::size_t>(pool.size())) {}
-
-Sequence& Engine::Impl::sequence(SequenceId id) {
-    const bool known = id >= 0 && static_cast<std::size_t>(id) < sequences.size() &&
-                       sequences[static_cast<std::size_t>(id)] != nullptr;
-    if (!known) throw_usage(fmt::format("sequence {} does not exist in this engine", id));
-    return *sequences[static_cast<std::size_t>(id)];
-}
-
-void Engine::Impl::check_profile(const HeadProfile& profile) const {
-    if (profile.num_layers == shape.num_layers && profile.num_kv_heads == shape.num_kv_heads) {
-        return;
-    }
-    throw_input(fmt::format(
-        "the head profile is of another model: it has {} layers of {} KV heads, {} has {} of {}",
-        profile.num_layers, profile.num_kv_heads, model.name, shape.num_layers,
-        shape.num_kv_heads));
-}
-
-/// Everything that the reserved tokens of all sequences will need: pages, page lists, tasks.
-void Engine::Impl::reserve_for_decode() {
-    std::int64_t pages = 0;
-    std::int64_t longest = 0;
-    std::int64_t live = 0;
-    for (const auto& seq : sequences) {
-        if (seq == nullptr) continue;
-        ++live;
-        const std::int64_t more = std::max<std::int64_t>(0, seq->reserved_until - seq->length);
-        for (cache::HeadKv& head : seq->heads) {
-            head.reserve(head.length() + more);
-            pages += head.pages_to_reach(head.length() + more);
-            longest = std::max(longest, head.length() + more);
-        }
-    }
-    kv_pool.reserve(pages);
-    attention.reserve(live * shape.num_kv_heads, longest);
-    work.ensure_logits(live);
-    batch.reserve(static_cast<std::size_t>(live));
-    const auto floats = static_cast<std::size_t>(live * shape.hidden);
-    if (stream.size() < floats) stream.resize(floats);
-}
-
-/// Ends every fetch of a sequence and reports those whose fate was open.
-void Engine::Impl::settle_fetches(Sequence& seq) {
-    for (OpenFetch& fetch : seq.fetches) {
-        if (fetch.ticket >= 0 && !fetch.committed && !fetch.record.superseded) {
-            fetch.queue->wait(fetch.ticket);
-            log_fetch_op(fetch);
-        }
-        if (fetch.reported || observer == nullptr) continue;
-        observer->on_fetch(fetch.record);
-        fetch.reported = true;
-    }
-}
-
-Engine::Engine(const model::Model& model, const EngineOptions& options, Observer* observer)
-    : impl_(std::make_unique<Impl>(model, options, observer)) {}
 
 Engine::~Engine() = default;
+Engine::Engine(Engine&&) noexcept = default;
 
 SequenceId Engine::add_sequence(const SequenceOptions& options) {
-    if (options.heterocache) {
-        if (options.profile == nullptr) throw_usage("heterocache needs a head profile");
-        impl_->check_profile(*options.profile);
-        policy::validate(options.settings);
-    }
-    const auto id = static_cast<SequenceId>(impl_->sequences.size());
-    auto seq = std::make_unique<Sequence>(id, options);
-    const std::int64_t heads = impl_->shape.num_kv_heads_total();
-    seq->heads.reserve(static_cast<std::size_t>(heads));
-    for (std::int64_t head = 0; head < heads; ++head) seq->heads.emplace_back(impl_->kv_pool);
-    impl_->sequences.push_back(std::move(seq));
-    return id;
+    return backend_->add_sequence(options);
 }
 
 void Engine::remove_sequence(SequenceId sequence) {
-    Sequence& seq = impl_->sequence(sequence);
-    impl_->settle_fetches(seq);
-    for (OpenFetch& fetch : seq.fetches) {
-        if (fetch.ticket >= 0) fetch.queue->release(fetch.ticket);
-    }
-    impl_->sequences[static_cast<std::size_t>(sequence)].reset();
+    backend_->remove_sequence(sequence);
 }
 
 std::span<const float> Engine::prefill(SequenceId sequence, std::span<const TokenId> tokens,
                                        Progress* progress) {
-    return impl_->prefill(impl_->sequence(sequence), tokens, progress);
+    return backend_->prefill(sequence, tokens, progress);
 }
 
 std::span<const float> Engine::decode(std::span<const DecodeInput> inputs) {
-    return impl_->decode(inputs);
+    return backend_->decode(inputs);
+}
+
+std::span<const TokenId> Engine::decode_sampled(std::span<const DecodeInput> inputs,
+                                                const Sampling& sampling, std::uint64_t draws) {
+    return backend_->decode_sampled(inputs, sampling, draws);
 }
 
 void Engine::keep_prefill_logits(std::int64_t count) {
-    if (count < 0) throw_usage(fmt::format("{} prefill logits asked for", count));
-    impl_->kept_logit_rows = count;
+    backend_->keep_prefill_logits(count);
 }
 
 std::span<const float> Engine::prefill_logits() const {
-    return impl_->kept_logits;
+    return backend_->prefill_logits();
 }
 
 std::int64_t Engine::length(SequenceId sequence) const {
-    return impl_->sequence(sequence).length;
+    return backend_->length(sequence);
 }
 
 MemoryRecord Engine::memory() const {
-    impl_->peak_checked = -1;
-    static_cast<void>(impl_->process_peak());
-    return impl_->memory();
+    return backend_->memory();
 }
 
 std::int64_t Engine::step() const {
-    return impl_->step;
+    return backend_->step();
 }
 
 const model::Model& Engine::model() const {
-    return impl_->model;
+    return backend_->model();
 }
 
 int Engine::threads() const {
-    return impl_->pool.size();
+    return backend_->threads();
 }
 
 void Engine::capture_attention(SequenceId sequence,
                                const std::optional<AttentionCapture>& capture) {
-    Sequence& seq = impl_->sequence(sequence);
-    if (capture) {
-        if (capture->profile == nullptr) throw_usage("a drift trace needs a head profile");
-        impl_->check_profile(*capture->profile);
-        if (!(capture->keep > 0 && capture->keep <= 1)) {
-            throw_usage(fmt::format(
-                "drift trace keeps {} of the prompt: expected a share in (0, 1]", capture->keep));
-        }
-        if (capture->every < 1) {
-            throw_usage(
-                fmt::format("drift trace every {} steps: expected at least 1", capture->every));
-        }
-    }
-    seq.capture = capture;
+    backend_->capture_attention(sequence, capture);
 }
 
 void Engine::capture_rows(SequenceId sequence, AttentionRowSink* sink) {
-    Sequence& seq = impl_->sequence(sequence);
-    if (sink != nullptr && seq.options.heterocache) {
-        throw_refused("attention rows for calibration need a sequence that keeps every token");
-    }
-    seq.row_sink = sink;
+    backend_->capture_rows(sequence, sink);
 }
 
 void Engine::use_oracle(SequenceId sequence, const HeadProfile& profile,
                         const policy::Settings& settings) {
-    Sequence& seq = impl_->sequence(sequence);
-    if (seq.options.heterocache) {
-        throw_refused("the oracle needs a sequence that keeps every token");
-    }
-    impl_->check_profile(profile);
-    policy::validate(settings);
-    seq.oracle = Oracle{&profile, settings, {}};
-    if (seq.prompt > 0) impl_->begin_oracle(seq, seq.prompt);
+    backend_->use_oracle(sequence, profile, settings);
 }
 
 void Engine::finish() {
-    for (const auto& seq : impl_->sequences) {
-        if (seq != nullptr) impl_->settle_fetches(*seq);
-    }
+    backend_->finish();
 }
 
 }  // namespace hc::runtime

@@ -13,9 +13,12 @@
 #include "engine/core/progress.h"
 #include "engine/model/model.h"
 #include "engine/policy/settings.h"
+#include "engine/runtime/sampler.h"
 #include "kernels/cpu/ops.h"
 
 namespace hc::runtime {
+
+class EngineBackend;
 
 using model::TokenId;
 
@@ -65,9 +68,12 @@ struct DecodeInput {
 /// Not thread-safe: one caller. Sequences share weights and pool; each has its own state.
 class Engine {
 public:
-    /// `model` and `observer` (may be null) are borrowed and must outlive the engine.
+    /// On the CPU. `model` and `observer` (may be null) are borrowed and must outlive the engine.
     Engine(const model::Model& model, const EngineOptions& options, Observer* observer = nullptr);
+    /// On a backend made elsewhere (engine/cuda).
+    explicit Engine(std::unique_ptr<EngineBackend> backend);
     ~Engine();
+    Engine(Engine&&) noexcept;
     Engine(const Engine&) = delete;
     Engine& operator=(const Engine&) = delete;
 
@@ -83,6 +89,11 @@ public:
                                    Progress* progress = nullptr);
     /// One decode step of any set of distinct sequences: logits [inputs, vocab].
     std::span<const float> decode(std::span<const DecodeInput> inputs);
+    /// The same, and the backend samples: one token per input, valid until the next call. Logits
+    /// stay where they were computed. `draws`: random numbers that each sequence drew before, so
+    /// that the tokens are those of one Sampler per sequence.
+    std::span<const TokenId> decode_sampled(std::span<const DecodeInput> inputs,
+                                            const Sampling& sampling, std::uint64_t draws);
 
     /// Logits of the last `count` prompt positions of the latest prefill, when asked for before:
     /// [count, vocab].
@@ -109,8 +120,7 @@ public:
     void finish();
 
 private:
-    struct Impl;
-    std::unique_ptr<Impl> impl_;
+    std::unique_ptr<EngineBackend> backend_;
 };
 
 }  // namespace hc::runtime

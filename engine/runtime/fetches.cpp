@@ -3,19 +3,19 @@
 #include <cstring>
 
 #include "engine/core/error.h"
-#include "engine/runtime/engine_impl.h"
+#include "engine/runtime/cpu_backend.h"
 
 namespace hc::runtime {
 
-cache::FetchQueue& Engine::Impl::queue_for(const Sequence& seq) {
+cache::FetchQueue& CpuBackend::queue_for(const Sequence& seq) {
     const bool asynchronous = seq.policy->settings().asynchronous;
     std::unique_ptr<cache::FetchQueue>& queue = asynchronous ? asynchronous_queue : immediate_queue;
     if (queue == nullptr) queue = std::make_unique<cache::FetchQueue>(asynchronous);
     return *queue;
 }
 
-void Engine::Impl::start_fetch(Sequence& seq, HeadId pivot, std::int64_t check_id,
-                               std::int64_t check_op, std::vector<policy::HeadFetch> heads) {
+void CpuBackend::start_fetch(Sequence& seq, HeadId pivot, std::int64_t check_id,
+                             std::int64_t check_op, std::vector<policy::HeadFetch> heads) {
     for (OpenFetch& older : seq.fetches) {
         // The policy no longer counts the older fetch of this star: it must not land.
         const bool same = older.pivot == pivot.head && older.record.layer == pivot.layer;
@@ -39,23 +39,23 @@ void Engine::Impl::start_fetch(Sequence& seq, HeadId pivot, std::int64_t check_i
     fetch.record.check_id = check_id;
     fetch.record.sequence = seq.id;
     fetch.record.layer = pivot.layer;
-    fetch.record.due_step = step + settings.commit_lag;
+    fetch.record.due_step = current_step + settings.commit_lag;
     fetch.record.fetch_op = log.take_id();
     fetch.ticket = fetch.queue->submit(*seq.tier, std::move(pieces));
     seq.fetches.push_back(std::move(fetch));
     if (settings.commit_lag > 0) return;
     const bool this_step = settings.retrieve_before_attention;
-    commit(seq, seq.fetches.back(), this_step ? step : step + 1);
+    commit(seq, seq.fetches.back(), this_step ? current_step : current_step + 1);
 }
 
-void Engine::Impl::commit_due(Sequence& seq) {
+void CpuBackend::commit_due(Sequence& seq) {
     for (OpenFetch& fetch : seq.fetches) {
         const bool open = !fetch.committed && !fetch.record.superseded;
-        if (open && fetch.due <= seq.decode_steps) commit(seq, fetch, step);
+        if (open && fetch.due <= seq.decode_steps) commit(seq, fetch, current_step);
     }
 }
 
-void Engine::Impl::commit(Sequence& seq, OpenFetch& fetch, std::int64_t holds_from) {
+void CpuBackend::commit(Sequence& seq, OpenFetch& fetch, std::int64_t holds_from) {
     log.skip();
     fetch.record.exposed_ns = fetch.queue->wait(fetch.ticket);
     log_fetch_op(fetch);
@@ -64,8 +64,8 @@ void Engine::Impl::commit(Sequence& seq, OpenFetch& fetch, std::int64_t holds_fr
     }
     seq.policy->commit({fetch.record.layer, fetch.pivot});
     fetch.committed = true;
-    fetch.record.committed_step = step;
-    fetch.record.due_step = step;
+    fetch.record.committed_step = current_step;
+    fetch.record.due_step = current_step;
     fetch.record.commit_op =
         log.op(OpKind::kCommit, fetch.record.layer,
                {fetch.record.bytes, fetch.record.bytes, 0, fetch.record.rows_fetched});
@@ -88,7 +88,7 @@ void Engine::Impl::commit(Sequence& seq, OpenFetch& fetch, std::int64_t holds_fr
 
 /// Fetched rows take the slots of evicted ones, in slot order; a fetch of the whole set (row 15,
 /// reference) fills the slots from 0 on in ascending order.
-void Engine::Impl::place_rows(Sequence& seq, const OpenFetch& fetch, std::size_t piece) {
+void CpuBackend::place_rows(Sequence& seq, const OpenFetch& fetch, std::size_t piece) {
     const policy::HeadFetch& head = fetch.heads[piece];
     const std::size_t index = head_index(fetch.record.layer, head.head);
     Positions& slots = seq.slots[index];
@@ -116,7 +116,7 @@ void Engine::Impl::place_rows(Sequence& seq, const OpenFetch& fetch, std::size_t
 }
 
 /// The worker's operation, once it has ended; its fetch must not have been released.
-void Engine::Impl::log_fetch_op(OpenFetch& fetch) {
+void CpuBackend::log_fetch_op(OpenFetch& fetch) {
     if (fetch.op_logged) return;
     fetch.op_logged = true;
     const cache::FetchTimes times = fetch.queue->times(fetch.ticket);
@@ -128,7 +128,7 @@ void Engine::Impl::log_fetch_op(OpenFetch& fetch) {
     record.end_ns = times.end_ns;
     OpRecord op;
     op.op_id = record.fetch_op;
-    op.step = step;
+    op.step = current_step;
     op.layer = record.layer;
     op.kind = OpKind::kFetch;
     op.stream = fetch.queue == asynchronous_queue.get() ? kFetchStream : kDecodeStream;
@@ -141,7 +141,7 @@ void Engine::Impl::log_fetch_op(OpenFetch& fetch) {
     log.edge(fetch.check_op, record.fetch_op);
 }
 
-void Engine::Impl::note_first_use(Sequence& seq, std::int32_t layer, std::int64_t attention_op) {
+void CpuBackend::note_first_use(Sequence& seq, std::int32_t layer, std::int64_t attention_op) {
     for (OpenFetch& fetch : seq.fetches) {
         if (fetch.committed && fetch.record.layer == layer && fetch.record.first_use_op < 0) {
             fetch.record.first_use_op = attention_op;
@@ -150,7 +150,7 @@ void Engine::Impl::note_first_use(Sequence& seq, std::int32_t layer, std::int64_
 }
 
 /// Reports fetches whose fate is known and forgets them; logs those that have ended meanwhile.
-void Engine::Impl::collect_fetches(Sequence& seq) {
+void CpuBackend::collect_fetches(Sequence& seq) {
     for (OpenFetch& fetch : seq.fetches) {
         if (fetch.ticket < 0 || fetch.op_logged) continue;
         if (fetch.queue->done(fetch.ticket)) log_fetch_op(fetch);

@@ -10,24 +10,6 @@
 
 namespace hc::runtime {
 
-struct Sampling {
-    float temperature = 0;   ///< 0: greedy (largest logit, lowest id on ties)
-    std::int32_t top_k = 0;  ///< 0: all
-    float top_p = 1;
-    std::uint64_t seed = 0;
-};
-
-class Sampler {
-public:
-    explicit Sampler(const Sampling& sampling);
-    [[nodiscard]] TokenId sample(std::span<const float> logits);
-
-private:
-    Sampling sampling_;
-    std::uint64_t state_;
-    std::vector<std::pair<float, TokenId>> candidates_;
-};
-
 struct GenerateOptions {
     /// Tokens in the result. The first comes from the prompt's logits, so N tokens take N-1
     /// decode steps; the last one is put out and never fed.

@@ -2,7 +2,7 @@
 #include <algorithm>
 
 #include "engine/core/error.h"
-#include "engine/runtime/engine_impl.h"
+#include "engine/runtime/cpu_backend.h"
 #include "kernels/cpu/ops.h"
 #include "kernels/reference/ops.h"
 
@@ -48,8 +48,8 @@ OpCost matmul_cost(std::initializer_list<const kernels::cpu::PreparedWeight*> we
 
 }  // namespace
 
-void Engine::Impl::embed(std::span<const TokenId> tokens, float* x) {
-    const WeightView& table = model.weights.embedding;
+void CpuBackend::embed(std::span<const TokenId> tokens, float* x) {
+    const WeightView& table = loaded.weights.embedding;
     const auto n = static_cast<std::int64_t>(tokens.size());
     over_tokens(pool, n, [&](std::int64_t first, std::int64_t count) {
         for (std::int64_t i = first; i < first + count; ++i) {
@@ -61,8 +61,8 @@ void Engine::Impl::embed(std::span<const TokenId> tokens, float* x) {
            {static_cast<std::int64_t>(table.row_bytes()) * n, floats(n * shape.hidden), 0, n});
 }
 
-void Engine::Impl::project(std::int32_t layer, const float* x, std::int64_t n) {
-    const model::LayerWeights& l = model.weights.layers[static_cast<std::size_t>(layer)];
+void CpuBackend::project(std::int32_t layer, const float* x, std::int64_t n) {
+    const model::LayerWeights& l = loaded.weights.layers[static_cast<std::size_t>(layer)];
     const PreparedLayer& p = weights.layers[static_cast<std::size_t>(layer)];
     const auto eps = static_cast<float>(shape.rms_eps);
     over_tokens(pool, n, [&](std::int64_t first, std::int64_t count) {
@@ -81,7 +81,7 @@ void Engine::Impl::project(std::int32_t layer, const float* x, std::int64_t n) {
     log.op(OpKind::kQkv, layer, matmul_cost({&p.q, &p.k, &p.v}, n));
 }
 
-void Engine::Impl::append_row(Sequence& seq, std::int32_t layer, std::int64_t row,
+void CpuBackend::append_row(Sequence& seq, std::int32_t layer, std::int64_t row,
                               std::int64_t back) {
     const std::int64_t dim = shape.head_dim;
     float* q = work.q.data() + row * q_floats();
@@ -89,7 +89,7 @@ void Engine::Impl::append_row(Sequence& seq, std::int32_t layer, std::int64_t ro
     const float* v = work.v.data() + row * shape.num_kv_heads * dim;
     const float* cos = work.cos.data() + row * (dim / 2);
     const float* sin = work.sin.data() + row * (dim / 2);
-    const bool interleaved = model.weights.rope_interleaved;
+    const bool interleaved = loaded.weights.rope_interleaved;
     kernels::cpu::rope_table(q, shape.num_qo_heads, dim, cos, sin, interleaved);
     kernels::cpu::rope_table(k, shape.num_kv_heads, dim, cos, sin, interleaved);
     const kernels::KvType type = kv_pool.geometry().type;
@@ -101,8 +101,8 @@ void Engine::Impl::append_row(Sequence& seq, std::int32_t layer, std::int64_t ro
     }
 }
 
-void Engine::Impl::finish_layer(std::int32_t layer, float* x, std::int64_t n) {
-    const model::LayerWeights& l = model.weights.layers[static_cast<std::size_t>(layer)];
+void CpuBackend::finish_layer(std::int32_t layer, float* x, std::int64_t n) {
+    const model::LayerWeights& l = loaded.weights.layers[static_cast<std::size_t>(layer)];
     const PreparedLayer& p = weights.layers[static_cast<std::size_t>(layer)];
     const std::int64_t hidden = shape.hidden;
     const auto add_branch = [&] {
@@ -136,9 +136,9 @@ void Engine::Impl::finish_layer(std::int32_t layer, float* x, std::int64_t n) {
     log.op(OpKind::kMlp, layer, matmul_cost({&p.gate, &p.up, &p.down}, n));
 }
 
-void Engine::Impl::logits_of(const float* x, std::int64_t n, float* out) {
+void CpuBackend::logits_of(const float* x, std::int64_t n, float* out) {
     HC_CHECK(n <= work.logit_rows());
-    kernels::cpu::rms_norm(x, model.weights.final_norm.data(), n, shape.hidden,
+    kernels::cpu::rms_norm(x, loaded.weights.final_norm.data(), n, shape.hidden,
                            static_cast<float>(shape.rms_eps), work.normed.data());
     log.op(OpKind::kNorm, -1,
            {floats((n + 1) * shape.hidden), floats(n * shape.hidden), 4 * n * shape.hidden, n});

@@ -4,7 +4,7 @@
 #include <numeric>
 
 #include "engine/policy/selection.h"
-#include "engine/runtime/engine_impl.h"
+#include "engine/runtime/cpu_backend.h"
 #include "kernels/cpu/ops.h"
 
 namespace hc::runtime {
@@ -27,17 +27,17 @@ kernels::PagedKv gather(const cache::HeadKv& kv, const Positions& slots,
 
 }  // namespace
 
-void Engine::Impl::begin_oracle(Sequence& seq, std::int64_t prompt) {
+void CpuBackend::begin_oracle(Sequence& seq, std::int64_t prompt) {
     seq.oracle->budgets =
         policy::compute_budgets(*seq.oracle->profile, prompt, seq.oracle->settings);
     report_heads(*seq.oracle->profile, seq.oracle->budgets);
 }
 
-bool Engine::Impl::by_oracle(const Sequence& seq, HeadId head) const {
+bool CpuBackend::by_oracle(const Sequence& seq, HeadId head) const {
     return seq.oracle && !is_full(seq.oracle->profile->role(head));
 }
 
-void Engine::Impl::oracle_attention(Sequence& seq, std::int32_t layer, const float* q, float* out) {
+void CpuBackend::oracle_attention(Sequence& seq, std::int32_t layer, const float* q, float* out) {
     const std::int64_t group = shape.group();
     const std::int64_t length = seq.heads[head_index(layer, 0)].length();
     ensure_scratch((2 * group + 1) * length);

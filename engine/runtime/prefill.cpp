@@ -5,7 +5,7 @@
 #include <algorithm>
 
 #include "engine/core/error.h"
-#include "engine/runtime/engine_impl.h"
+#include "engine/runtime/cpu_backend.h"
 #include "engine/runtime/rope_frequencies.h"
 #include "kernels/cpu/ops.h"
 
@@ -26,15 +26,15 @@ void check_tokens(std::span<const TokenId> tokens, std::int64_t vocab) {
 
 }  // namespace
 
-std::span<const float> Engine::Impl::prefill(Sequence& seq, std::span<const TokenId> tokens,
-                                             Progress* progress) {
+std::span<const float> CpuBackend::prefill(Sequence& seq, std::span<const TokenId> tokens,
+                                           Progress* progress) {
     const auto n = static_cast<std::int64_t>(tokens.size());
     if (n == 0) throw_input("the prompt is empty: expected at least one token");
     check_tokens(tokens, shape.vocab);
     if (seq.length + n > shape.context) {
         throw_refused(fmt::format(
             "the prompt does not fit: {} tokens after {} in the sequence, the context of {} is {}",
-            n, seq.length, model.name, shape.context));
+            n, seq.length, loaded.name, shape.context));
     }
     const bool first = seq.length == 0;
     if (first) {
@@ -60,7 +60,7 @@ std::span<const float> Engine::Impl::prefill(Sequence& seq, std::span<const Toke
     return {work.logits.data(), static_cast<std::size_t>(shape.vocab)};
 }
 
-void Engine::Impl::run_prompt(Sequence& seq, std::span<const TokenId> tokens, Progress* progress) {
+void CpuBackend::run_prompt(Sequence& seq, std::span<const TokenId> tokens, Progress* progress) {
     const auto n = static_cast<std::int64_t>(tokens.size());
     const bool first = seq.length == 0;
     std::vector<float> x(static_cast<std::size_t>(n * shape.hidden));
@@ -94,8 +94,8 @@ void Engine::Impl::run_prompt(Sequence& seq, std::span<const TokenId> tokens, Pr
     logits_of(x.data() + (n - 1) * shape.hidden, 1, work.logits.data());
 }
 
-void Engine::Impl::prefill_chunk(Sequence& seq, std::int32_t layer, float* x, std::int64_t first,
-                                 std::int64_t n) {
+void CpuBackend::prefill_chunk(Sequence& seq, std::int32_t layer, float* x, std::int64_t first,
+                               std::int64_t n) {
     rope_angles(inv_freq, seq.length + first, n, work.cos.data(), work.sin.data());
     project(layer, x, n);
     for (std::int32_t head = 0; head < num_kv_heads(); ++head) {
@@ -113,7 +113,7 @@ void Engine::Impl::prefill_chunk(Sequence& seq, std::int32_t layer, float* x, st
     finish_layer(layer, x, n);
 }
 
-void Engine::Impl::prefill_attention(Sequence& seq, std::int32_t layer, std::int64_t n) {
+void CpuBackend::prefill_attention(Sequence& seq, std::int32_t layer, std::int64_t n) {
     const std::int64_t blocks = (n + kQueriesPerTask - 1) / kQueriesPerTask;
     const std::int64_t group = shape.group();
     pool.parallel_for(
@@ -143,7 +143,7 @@ void Engine::Impl::prefill_attention(Sequence& seq, std::int32_t layer, std::int
             4 * seen * group_floats(), rows});
 }
 
-void Engine::Impl::keep_logits(const float* x, std::int64_t n) {
+void CpuBackend::keep_logits(const float* x, std::int64_t n) {
     const std::int64_t count = std::min(kept_logit_rows, n);
     kept_logits.resize(static_cast<std::size_t>(count * shape.vocab));
     if (count > 0) work.ensure_logits(std::min(count, kKeptLogitsPerPass));

@@ -4,7 +4,7 @@
 #include <cstring>
 
 #include "engine/core/error.h"
-#include "engine/runtime/engine_impl.h"
+#include "engine/runtime/cpu_backend.h"
 #include "kernels/cpu/ops.h"
 
 namespace hc::runtime {
@@ -25,7 +25,7 @@ std::vector<std::int32_t> leaders(const HeadProfile& profile) {
 
 }  // namespace
 
-void Engine::Impl::begin_policy(Sequence& seq, std::int64_t prompt) {
+void CpuBackend::begin_policy(Sequence& seq, std::int64_t prompt) {
     if (!seq.options.heterocache) {
         if (seq.capture) {
             report_heads(*seq.capture->profile,
@@ -64,7 +64,7 @@ void Engine::Impl::begin_policy(Sequence& seq, std::int64_t prompt) {
     report_heads(profile, budgets);
 }
 
-void Engine::Impl::report_heads(const HeadProfile& profile, const policy::Budgets& budgets) {
+void CpuBackend::report_heads(const HeadProfile& profile, const policy::Budgets& budgets) {
     if (observer == nullptr) return;
     const std::vector<std::int32_t> leader = leaders(profile);
     reports.heads.clear();
@@ -84,7 +84,7 @@ void Engine::Impl::report_heads(const HeadProfile& profile, const policy::Budget
     }
 }
 
-void Engine::Impl::select_layer(Sequence& seq, std::int32_t layer, const float* last_q) {
+void CpuBackend::select_layer(Sequence& seq, std::int32_t layer, const float* last_q) {
     const HeadProfile& profile = seq.policy->profile();
     const policy::Settings& settings = seq.policy->settings();
     const std::int64_t prompt = seq.policy->budgets().prompt;
@@ -115,7 +115,7 @@ void Engine::Impl::select_layer(Sequence& seq, std::int32_t layer, const float* 
         seq.slots[head_index(layer, head)] = kept;
         if (observer == nullptr) continue;
         RowsRecord record;
-        record.step = step;
+        record.step = current_step;
         record.sequence = seq.id;
         record.layer = layer;
         record.head = head;
@@ -128,7 +128,7 @@ void Engine::Impl::select_layer(Sequence& seq, std::int32_t layer, const float* 
     log.op(OpKind::kPrefillSelect, layer, cost);
 }
 
-void Engine::Impl::offload_layer(Sequence& seq, std::int32_t layer) {
+void CpuBackend::offload_layer(Sequence& seq, std::int32_t layer) {
     if (!seq.tier) return;
     const std::int64_t prompt = seq.tier->prompt();
     const std::int64_t row_bytes = kv_pool.geometry().row_bytes();
@@ -152,7 +152,7 @@ void Engine::Impl::offload_layer(Sequence& seq, std::int32_t layer) {
     log.op(OpKind::kOffload, layer, {2 * rows * row_bytes, 2 * rows * row_bytes, 0, rows});
 }
 
-void Engine::Impl::compact_layer(Sequence& seq, std::int32_t layer) {
+void CpuBackend::compact_layer(Sequence& seq, std::int32_t layer) {
     const HeadProfile& profile = seq.policy->profile();
     const std::int64_t row_bytes = kv_pool.geometry().row_bytes();
     const auto bytes = static_cast<std::size_t>(row_bytes);

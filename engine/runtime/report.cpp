@@ -4,7 +4,7 @@
 #include <algorithm>
 
 #include "engine/core/clock.h"
-#include "engine/runtime/engine_impl.h"
+#include "engine/runtime/cpu_backend.h"
 
 namespace hc::runtime {
 namespace {
@@ -14,19 +14,19 @@ constexpr std::int64_t kPeakEverySteps = 16;
 
 }  // namespace
 
-void Engine::Impl::begin_step() {
-    ++step;
+void CpuBackend::begin_step() {
+    ++current_step;
     if (observer != nullptr) step_start_ns = now_ns();
-    log.begin_step(step);
+    log.begin_step(current_step);
 }
 
-void Engine::Impl::drop_step() {
-    --step;
+void CpuBackend::drop_step() {
+    --current_step;
     log.clear();
     clear_reports();
 }
 
-void Engine::Impl::clear_reports() {
+void CpuBackend::clear_reports() {
     reports.heads.clear();
     reports.drift.clear();
     reports.fetches.clear();
@@ -34,12 +34,12 @@ void Engine::Impl::clear_reports() {
     reports.attention.clear();
 }
 
-void Engine::Impl::end_step(Phase phase, std::int32_t batch_size) {
+void CpuBackend::end_step(Phase phase, std::int32_t batch_size) {
     for (const auto& seq : sequences) {
         if (seq != nullptr && !seq->fetches.empty()) collect_fetches(*seq);
     }
     if (observer == nullptr) return;
-    const StepRecord record{step, phase, batch_size, step_start_ns, now_ns()};
+    const StepRecord record{current_step, phase, batch_size, step_start_ns, now_ns()};
     observer->on_step(record, log.ops(), log.edges());
     log.clear();
     if (!reports.heads.empty()) observer->on_heads(reports.heads);
@@ -47,24 +47,24 @@ void Engine::Impl::end_step(Phase phase, std::int32_t batch_size) {
     for (const FetchRecord& fetch : reports.fetches) observer->on_fetch(fetch);
     for (const RowsRecord& rows : reports.rows) observer->on_rows(rows);
     for (const AttentionRecord& row : reports.attention) observer->on_attention(row);
-    observer->on_memory(memory());
+    observer->on_memory(memory_now());
     clear_reports();
 }
 
-std::int64_t Engine::Impl::process_peak() {
-    if (peak_checked < 0 || step - peak_checked >= kPeakEverySteps) {
+std::int64_t CpuBackend::process_peak() const {
+    if (peak_checked < 0 || current_step - peak_checked >= kPeakEverySteps) {
         rusage usage{};
         if (getrusage(RUSAGE_SELF, &usage) == 0) {
             peak_bytes = std::int64_t{usage.ru_maxrss} * 1024;  // Linux counts KiB
         }
-        peak_checked = std::max<std::int64_t>(step, 0);
+        peak_checked = std::max<std::int64_t>(current_step, 0);
     }
     return peak_bytes;
 }
 
-MemoryRecord Engine::Impl::memory() {
+MemoryRecord CpuBackend::memory_now() const {
     MemoryRecord record;
-    record.step = step;
+    record.step = current_step;
     record.pool_used_bytes = kv_pool.used_bytes();
     record.pool_reserved_bytes = kv_pool.reserved_bytes();
     for (const auto& seq : sequences) {

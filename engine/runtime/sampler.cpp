@@ -9,9 +9,11 @@
 namespace hc::runtime {
 namespace {
 
+constexpr std::uint64_t kIncrement = 0x9E3779B97F4A7C15U;
+
 /// SplitMix64 (Steele, Lea, Flood 2014): a good stream from any seed, in three lines.
 std::uint64_t next_random(std::uint64_t& state) {
-    state += 0x9E3779B97F4A7C15U;
+    state += kIncrement;
     std::uint64_t z = state;
     z = (z ^ (z >> 30U)) * 0xBF58476D1CE4E5B9U;
     z = (z ^ (z >> 27U)) * 0x94D049BB133111EBU;
@@ -35,7 +37,8 @@ TokenId largest_logit(std::span<const float> logits) {
     return static_cast<TokenId>(std::max_element(logits.begin(), logits.end()) - logits.begin());
 }
 
-Sampler::Sampler(const Sampling& sampling) : sampling_(sampling), state_(sampling.seed) {
+Sampler::Sampler(const Sampling& sampling, std::uint64_t draws)
+    : sampling_(sampling), state_(sampling.seed + draws * kIncrement) {
     if (!(sampling.temperature >= 0)) {
         throw_usage(fmt::format("temperature {}: expected 0 or more", sampling.temperature));
     }

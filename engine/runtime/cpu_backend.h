@@ -1,6 +1,6 @@
-/// The CPU engine's state. One struct, its parts in files of their own:
+/// The CPU backend's state. One struct, its parts in files of their own:
 ///
-///   engine.cpp          the public face, sequences
+///   cpu_backend.cpp     the public face, sequences
 ///   layer_forward.cpp   embedding, projections, MLP, logits: all but attention
 ///   prefill.cpp         a prompt, layer by layer, each layer in chunks
 ///   prefill_select.cpp  what stays after a prompt, host tier, compaction
@@ -16,6 +16,7 @@
 #include <span>
 #include <vector>
 
+#include "engine/runtime/backend.h"
 #include "engine/runtime/decode_attention.h"
 #include "engine/runtime/engine.h"
 #include "engine/runtime/op_log.h"
@@ -37,10 +38,31 @@ struct Reports {
 /// What the tokens of a pass are to their sequence.
 enum class Pass : std::uint8_t { kPrompt, kTurn, kDecode };
 
-struct Engine::Impl {
-    Impl(const model::Model& m, const EngineOptions& o, Observer* watcher);
+struct CpuBackend final : EngineBackend {
+    CpuBackend(const model::Model& m, const EngineOptions& o, Observer* watcher);
 
-    // --- sequences (engine.cpp)
+    // --- what Engine forwards (cpu_backend.cpp)
+    SequenceId add_sequence(const SequenceOptions& options) override;
+    void remove_sequence(SequenceId id) override;
+    std::span<const float> prefill(SequenceId id, std::span<const TokenId> tokens,
+                                   Progress* progress) override;
+    std::span<const float> decode(std::span<const DecodeInput> inputs) override;  // decode.cpp
+    std::span<const TokenId> decode_sampled(std::span<const DecodeInput> inputs,
+                                            const Sampling& sampling, std::uint64_t draws) override;
+    void keep_prefill_logits(std::int64_t count) override;
+    std::span<const float> prefill_logits() const override { return kept_logits; }
+    std::int64_t length(SequenceId id) const override;
+    MemoryRecord memory() const override;
+    std::int64_t step() const override { return current_step; }
+    const model::Model& model() const override { return loaded; }
+    int threads() const override { return pool.size(); }
+    void capture_attention(SequenceId id, const std::optional<AttentionCapture>& capture) override;
+    void capture_rows(SequenceId id, AttentionRowSink* sink) override;
+    void use_oracle(SequenceId id, const HeadProfile& profile,
+                    const policy::Settings& settings) override;
+    void finish() override;
+
+    // --- sequences (cpu_backend.cpp)
     Sequence& sequence(SequenceId id);
     void check_profile(const HeadProfile& profile) const;
     void reserve_for_decode();
@@ -72,7 +94,6 @@ struct Engine::Impl {
     void report_heads(const HeadProfile& profile, const policy::Budgets& budgets);
 
     // --- decode (decode.cpp)
-    std::span<const float> decode(std::span<const DecodeInput> inputs);
     void decode_layer(std::int32_t layer, float* x);
     void decode_attention(std::int32_t layer);
 
@@ -119,8 +140,8 @@ struct Engine::Impl {
     void drop_step();
     void clear_reports();
     void end_step(Phase phase, std::int32_t batch);
-    [[nodiscard]] MemoryRecord memory();
-    [[nodiscard]] std::int64_t process_peak();
+    [[nodiscard]] MemoryRecord memory_now() const;
+    [[nodiscard]] std::int64_t process_peak() const;
 
     [[nodiscard]] std::size_t head_index(std::int32_t layer, std::int32_t head) const {
         return static_cast<std::size_t>(layer) * static_cast<std::size_t>(shape.num_kv_heads) +
@@ -132,7 +153,7 @@ struct Engine::Impl {
     [[nodiscard]] std::int64_t group_floats() const { return shape.group() * shape.head_dim; }
     [[nodiscard]] std::int64_t q_floats() const { return shape.num_qo_heads * shape.head_dim; }
 
-    const model::Model& model;
+    const model::Model& loaded;
     const ModelShape& shape;
     EngineOptions options;
     Observer* observer;
@@ -154,14 +175,15 @@ struct Engine::Impl {
     std::unique_ptr<cache::FetchQueue> asynchronous_queue;
     std::unique_ptr<cache::FetchQueue> immediate_queue;
 
-    std::int64_t step = -1;  // the latest
+    std::int64_t current_step = -1;  // the latest
     std::int64_t step_start_ns = 0;
     std::int64_t next_check = 0;
     std::int64_t next_fetch = 0;
-    std::int64_t peak_bytes = 0;     // of the process, looked up now and then
-    std::int64_t peak_checked = -1;  // at this step
+    mutable std::int64_t peak_bytes = 0;     // of the process, looked up now and then
+    mutable std::int64_t peak_checked = -1;  // at this step
     std::int64_t kept_logit_rows = 0;
     std::vector<float> kept_logits;
+    std::vector<TokenId> sampled;  // of decode_sampled
 };
 
 }  // namespace hc::runtime
