@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <unistd.h>
 
 #include "cli/command.h"
@@ -17,6 +18,7 @@
 #include "engine/config/head_file.h"
 #include "engine/core/error.h"
 #include "engine/policy/budget.h"
+#include "engine/policy/device_memory.h"
 
 namespace hc::cli {
 namespace {
@@ -40,6 +42,7 @@ struct Line {
     policy::Budgets budgets;
     std::vector<std::int64_t> compressed;  ///< capacities of the compressed heads, ascending
     policy::MemoryForecast memory;
+    std::optional<policy::DeviceMemoryForecast> device;  ///< with a model: what backend cuda allocates
 };
 
 Line compute(const Options& options, const HeadProfile& profile, const ModelShape& shape, double ratio) {
@@ -54,6 +57,17 @@ Line compute(const Options& options, const HeadProfile& profile, const ModelShap
     std::sort(line.compressed.begin(), line.compressed.end());
     line.memory = policy::forecast_memory(profile, line.budgets, shape, options.generate, options.batch,
                                           options.page, options.element_bytes, line.settings);
+    if (shape.hidden > 0) {  // a whole model's shape, not what a head file tells alone
+        policy::DeviceMemoryQuestion question;
+        question.shape = shape;
+        question.profile = &profile;
+        question.settings = line.settings;
+        question.prompt = options.prompt;
+        question.generated = options.generate;
+        question.batch = options.batch;
+        question.page_tokens = options.page;
+        line.device = policy::forecast_device_memory(question);
+    }
     return line;
 }
 
@@ -74,6 +88,11 @@ nlohmann::ordered_json to_json(const Line& line, std::int64_t prompt) {
     j["host_bytes"] = line.memory.host_bytes;
     j["full_pool_bytes"] = line.memory.full_pool_bytes;
     j["full_refresh_bytes"] = line.memory.full_refresh_bytes;
+    if (line.device) {
+        for (const policy::DeviceMemoryPart& part : line.device->device) j["device"][part.name] = part.bytes;
+        j["device_bytes"] = line.device->device_bytes();
+        j["device_host_bytes"] = line.device->host_tier_bytes;
+    }
     j["capacity"] = line.budgets.capacity;
     return j;
 }
@@ -126,6 +145,13 @@ void run(const Options& options) {
     row("host tier", [&](const Line& l) { return bytes(l.memory.host_bytes); });
     row("the same pool under full attention", [&](const Line& l) { return bytes(l.memory.full_pool_bytes); });
     row("refresh of every satellite", [&](const Line& l) { return bytes(l.memory.full_refresh_bytes); });
+    if (lines.front().device) {
+        for (const policy::DeviceMemoryPart& part : lines.front().device->device) {
+            row("GPU: " + part.name, [&](const Line& l) { return bytes(l.device->of(part.name)); });
+        }
+        row("GPU in all (CUDA's own context apart)", [&](const Line& l) { return bytes(l.device->device_bytes()); });
+        row("pinned host memory", [&](const Line& l) { return bytes(l.device->host_tier_bytes); });
+    }
     fmt::print("{}", table.to_string(terminal_width(STDOUT_FILENO)));
 }
 
@@ -138,7 +164,7 @@ void setup_budget(CLI::App& app, const Context&) {
     command->add_option("--prompt", options->prompt, "Prompt tokens")->required()->check(CLI::Range(std::int64_t{1}, std::int64_t{1} << 40));
     command->add_option("--ratio", options->ratios, "Fractions of KV kept; several make columns")->delimiter(',')->capture_default_str();
     command->add_option("--mode", options->policy.mode, "fixed or reference")->check(CLI::IsMember({"fixed", "reference"}))->capture_default_str();
-    command->add_option("--model", options->model, "GGUF file that gives the head dimension");
+    command->add_option("--model", options->model, "Model (file, folder or shape:NAME): its head dimension, and what a GPU run allocates in all");
     command->add_option("--head-dim", options->head_dim, "Head dimension (default 128)")->check(CLI::Range(1, 4096));
     command->add_option("--generate", options->generate, "Generated tokens")->check(CLI::NonNegativeNumber)->capture_default_str();
     command->add_option("--batch", options->batch, "Sequences")->check(CLI::Range(1, 1000000))->capture_default_str();

@@ -2,7 +2,9 @@
 
 #include <fmt/format.h>
 
+#include "cli/backend.h"
 #include "cli/machine_values.h"
+#include "cli/run_options.h"
 #include "engine/config/settings_json.h"
 #include "engine/core/error.h"
 #include "engine/probe/probe.h"
@@ -65,14 +67,18 @@ Experiment::Experiment(const model::Model& model, std::span<const model::TokenId
 trace::Run Experiment::describe(const RunPlan& plan, const RunOutcome* reference) const {
     trace::Run run;
     run.policy = plan.policy;
+    run.backend = backend_name(engine_options_.backend);
     run.attention_run = reference != nullptr && reference->has_attention ? reference->run : -1;
     config::RunParameters parameters;
     parameters.settings = plan.settings;
     if (plan.profile != nullptr) parameters.profile = *plan.profile;
-    parameters.precision = engine_options_.precision == kernels::cpu::Precision::kFp32 ? "fp32" : "fast";
+    const bool device = engine_options_.backend == runtime::Backend::kCuda;
+    const bool fp32 = engine_options_.precision == kernels::cpu::Precision::kFp32;
+    parameters.precision = device ? "bf16" : fp32 ? "fp32" : "fast";
+    parameters.synthetic = synthetic_parts(model_, engine_options_);
     parameters.threads = engine_options_.threads;
     parameters.page_size = engine_options_.page_size;
-    parameters.element_bytes = engine_options_.precision == kernels::cpu::Precision::kFp32 ? 4 : 2;
+    parameters.element_bytes = fp32 && !device ? 4 : 2;
     parameters.oracle = plan.policy == "oracle";
     if (plan.drift_trace) {
         parameters.drift_keep = plan.drift_trace->keep;
@@ -87,6 +93,9 @@ trace::Run Experiment::describe(const RunPlan& plan, const RunOutcome* reference
     run.model_name = model_.name;
     run.model_hash = model_.hash;
     run.shape_json = config::to_json(model_.shape);
+    if (model_.shape_only) run.weights = "random";
+    if (engine_options_.synthetic_prefill) run.prefill = "synthetic";
+    if (engine_options_.drift) run.drift = "synthetic";
     run.tokens = reference != nullptr || !generate_.forced.empty() ? "forced" : "sampled";
     run.prompt_tokens = static_cast<std::int64_t>(prompt_.size());
     run.seed = generate_.sampling.seed;
@@ -94,16 +103,16 @@ trace::Run Experiment::describe(const RunPlan& plan, const RunOutcome* reference
 }
 
 RunOutcome Experiment::run(const RunPlan& plan, const RunOutcome* reference, bool keep_logits) {
-    const probe::MachineFacts facts = probe::machine_facts();
+    const RunMachine facts = run_machine(engine_options_.backend);
     trace::Machine machine;
     machine.name = facts.name;
-    machine.num_sms = facts.cores;
+    machine.num_sms = facts.num_sms;
     machine.memory_bytes = facts.memory_bytes;
 
     RunOutcome outcome;
     outcome.run = writer_.begin_run(describe(plan, reference), machine);
     trace::RunRecorder recorder(writer_, outcome.run);
-    runtime::Engine engine(model_, engine_options_, &recorder);
+    runtime::Engine engine = make_engine(model_, engine_options_, &recorder);
 
     runtime::SequenceOptions sequence_options;
     sequence_options.reserve_generated = generate_.max_tokens;

@@ -1,5 +1,7 @@
 #include "cli/heads_source.h"
 
+#include "cli/backend.h"
+
 #include <fmt/format.h>
 
 #include "engine/core/error.h"
@@ -41,7 +43,7 @@ policy::Calibration calibrate(const model::Model& model, std::span<const model::
     CalibratorSink sink(calibrator);
     runtime::EngineOptions quiet = engine_options;
     quiet.record_operations = false;
-    runtime::Engine engine(model, quiet);
+    runtime::Engine engine = make_engine(model, quiet, nullptr);
     runtime::SequenceOptions sequence_options;
     sequence_options.reserve_generated = plan.generate;
     const runtime::SequenceId sequence = engine.add_sequence(sequence_options);

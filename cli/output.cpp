@@ -88,7 +88,8 @@ std::string role_map(const HeadProfile& profile) {
 std::string run_label(const trace::Run& run) {
     if (run.parameters_json.empty()) return run.policy;
     const config::RunParameters p = config::run_parameters_from_json(run.parameters_json, "run parameters");
-    const std::string drift = p.drift_keep ? " + drift trace" : "";
+    const std::string drift =
+        std::string(p.drift_keep ? " + drift trace" : "") + (p.synthetic.empty() ? "" : " (synthetic)");
     if (run.policy != "heterocache" && run.policy != "oracle") return run.policy + drift;
     std::string label = fmt::format("{} {:.2f}", run.policy, p.settings.ratio) + drift;
     if (run.policy == "heterocache") {
@@ -107,6 +108,10 @@ Json to_json(const analysis::RunMetrics& m, const trace::Run& run) {
     j["mode"] = run.mode;
     j["backend"] = run.backend;
     j["prompt_tokens"] = run.prompt_tokens;
+    if (!run.parameters_json.empty()) {
+        const config::RunParameters p = config::run_parameters_from_json(run.parameters_json, "run parameters");
+        if (!p.synthetic.empty()) j["synthetic"] = p.synthetic;
+    }
     j["commit_lag"] = m.commit_lag;
     j["prefill_ns"] = m.prefill_ns;
     j["step_ns"] = to_json(m.step_ns);

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <unistd.h>
 
+#include "cli/backend.h"
 #include "cli/command.h"
 #include "cli/experiment.h"
 #include "cli/format.h"
@@ -111,7 +112,7 @@ void record(const Options& options, const model::Model& model, const HeadProfile
     }
     add_recall(writer, options.output, progress);
     writer.finish();
-    if (options.show_text) fmt::print("{}\n", model.tokenizer->decode(last.generated.tokens));
+    if (options.show_text && model.tokenizer != nullptr) fmt::print("{}\n", model.tokenizer->decode(last.generated.tokens));
 }
 
 void run(Options options, const Context& context) {
@@ -123,6 +124,7 @@ void run(Options options, const Context& context) {
     }
     std::vector<model::TokenId> continuation;
     if (!options.continuation.empty()) {
+        if (model.tokenizer == nullptr) throw_usage("--continuation needs a model with a tokenizer, " + model.name + " has none");
         continuation = model.tokenizer->encode(read_text_file(options.continuation), false, false);
         if (continuation.empty()) throw_input(fmt::format("continuation '{}' is empty", options.continuation));
         options.generate = std::min(options.generate, static_cast<std::int64_t>(continuation.size()));
@@ -130,8 +132,12 @@ void run(Options options, const Context& context) {
     }
     options.text.reserve_tokens = options.generate;
     const std::vector<model::TokenId> prompt = prompt_tokens(model, options.text);
+    const runtime::EngineOptions engine = engine_options(options.model);
+    const std::string synthetic = synthetic_parts(model, engine);
+    if (!synthetic.empty()) print_warning("synthetic: " + synthetic + "; times are real, tokens and quality mean nothing");
     if (!options.json && options.model.backend == "auto" && is_terminal(STDERR_FILENO)) {
-        fmt::print(stderr, "hcprof: backend cpu (auto), {} tokens of prompt\n", format_count(static_cast<std::int64_t>(prompt.size())));
+        fmt::print(stderr, "hcprof: backend {} (auto), {} tokens of prompt\n", backend_name(engine.backend),
+                   format_count(static_cast<std::int64_t>(prompt.size())));
     }
     record(options, model, profile ? &*profile : nullptr, prompt, continuation, context);
     print(options, context);

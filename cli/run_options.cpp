@@ -4,13 +4,20 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "cli/backend.h"
 #include "engine/config/settings_json.h"
 #include "engine/core/error.h"
 
 namespace hc::cli {
+namespace {
+
+// Tokens of a prompt that go through a layer together on a GPU: enough to fill it.
+constexpr std::int64_t kDevicePrefillChunk = 4096;
+
+}  // namespace
 
 void add_model_options(CLI::App& command, ModelOptions& options) {
-    command.add_option("--model", options.model, "GGUF file (default: HCPROF_MODEL, else the fetched model)");
+    command.add_option("--model", options.model, "GGUF file, Hugging Face folder, or shape:NAME without weights (default: HCPROF_MODEL, else the fetched model)");
     command.add_option("--precision", options.precision,
                        "fp32: weights as stored, arithmetic in fp32; fast: int8 activations")
         ->check(CLI::IsMember({"fast", "fp32"}))
@@ -20,6 +27,12 @@ void add_model_options(CLI::App& command, ModelOptions& options) {
         ->capture_default_str();
     command.add_option("--threads", options.threads, "Compute threads (default: every core of this process)")
         ->check(CLI::Range(0, 1024));
+    command.add_option("--prefill", options.prefill,
+                       "computed; or synthetic: a prompt's KV is random, for long contexts of shapes without weights (backend cuda)")
+        ->check(CLI::IsMember({"computed", "synthetic"}))
+        ->capture_default_str();
+    command.add_option("--drift", options.drift,
+                       "synthetic:rate=SHARE,new=SHARE,run=TOKENS,seed=N decides triggers and fetched rows (backend cuda)");
 }
 
 model::Model open_model(const ModelOptions& options) {
@@ -29,13 +42,27 @@ model::Model open_model(const ModelOptions& options) {
 }
 
 runtime::EngineOptions engine_options(const ModelOptions& options) {
-    if (options.backend == "cuda") {
-        throw_unavailable("--backend cuda: this build has no CUDA backend; use --backend cpu");
-    }
     runtime::EngineOptions engine;
+    engine.backend = choose_backend(options.backend);
     engine.precision = options.precision == "fp32" ? kernels::cpu::Precision::kFp32 : kernels::cpu::Precision::kFast;
     engine.threads = options.threads;
+    if (!options.drift.empty()) engine.drift = runtime::parse_synthetic_drift(options.drift);
+    engine.synthetic_prefill = options.prefill == "synthetic";
+    if (engine.backend == runtime::Backend::kCuda) {
+        engine.prefill_chunk = kDevicePrefillChunk;
+    } else if (engine.drift || engine.synthetic_prefill) {
+        throw_unavailable("--drift and --prefill synthetic need backend cuda: " + why_no_cuda());
+    }
     return engine;
+}
+
+std::string synthetic_parts(const model::Model& model, const runtime::EngineOptions& options) {
+    std::string parts;
+    const auto add = [&](const std::string& part) { parts += (parts.empty() ? "" : ", ") + part; };
+    if (model.shape_only) add("random weights");
+    if (options.synthetic_prefill) add("random prompt KV");
+    if (options.drift) add("drift " + runtime::to_string(*options.drift));
+    return parts;
 }
 
 void add_text_options(CLI::App& command, TextSource& source) {

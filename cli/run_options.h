@@ -20,9 +20,13 @@ struct ModelOptions {
     std::string precision = "fast";
     std::string backend = "auto";
     int threads = 0;
+    std::string prefill = "computed";  ///< or "synthetic"
+    std::string drift;                 ///< "synthetic:..."; empty: found by the model's attention
 };
 void add_model_options(CLI::App& command, ModelOptions& options);
 [[nodiscard]] model::Model open_model(const ModelOptions& options);
+/// What of a run with these options is made up, for labels and traces; empty: nothing.
+[[nodiscard]] std::string synthetic_parts(const model::Model& model, const runtime::EngineOptions& options);
 /// Throws Error(kUnavailable) for a backend that is not in this build or on this machine.
 [[nodiscard]] runtime::EngineOptions engine_options(const ModelOptions& options);
 

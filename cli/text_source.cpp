@@ -59,7 +59,28 @@ std::string read_text_file(const std::string& path) {
     return text;
 }
 
+namespace {
+
+/// A shape without weights has no words: any tokens do, the same ones every time.
+std::vector<model::TokenId> made_up_tokens(const model::Model& model, const TextSource& source) {
+    if (!source.files.empty() || !source.question.empty()) {
+        throw_usage(model.name + " has no tokenizer: leave --text and --question out, and say --prompt-tokens N");
+    }
+    if (source.max_prompt_tokens == 0) {
+        throw_usage(model.name + " has no tokenizer: say how long the prompt is with --prompt-tokens N");
+    }
+    std::vector<model::TokenId> tokens;
+    for (std::int64_t i = 0; i < source.max_prompt_tokens; ++i) {
+        tokens.push_back(static_cast<model::TokenId>((static_cast<std::uint64_t>(i) * 2654435761U >> 7) %
+                                                     static_cast<std::uint64_t>(model.shape.vocab)));
+    }
+    return tokens;
+}
+
+}  // namespace
+
 std::vector<model::TokenId> prompt_tokens(const model::Model& model, const TextSource& source) {
+    if (model.tokenizer == nullptr) return made_up_tokens(model, source);
     const std::string text = joined_text(source);
     std::vector<model::TokenId> tokens;
     try {

@@ -47,6 +47,17 @@ add_library(hc_cuda_flags INTERFACE)
 target_compile_options(hc_cuda_flags INTERFACE
   "$<$<COMPILE_LANGUAGE:CUDA>:-Xcompiler=-Wall,-Wextra;--Werror=all-warnings>")
 
+# What travels is small: later compilers of CUDA 12 have a denser compression.
+if(HC_HAVE_CUDA AND HC_PORTABLE)
+  execute_process(COMMAND "${HC_NVCC}" --help OUTPUT_VARIABLE nvcc_help ERROR_QUIET)
+  if(nvcc_help MATCHES "--compress-mode")
+    set(compress --compress-mode=size)
+  else()
+    set(compress -Xfatbin=-compress-all)
+  endif()
+  target_compile_options(hc_cuda_flags INTERFACE "$<$<COMPILE_LANGUAGE:CUDA>:${compress}>")
+endif()
+
 # hc_cuda_library(NAME FOLDER [LINKS ...])
 #
 # As hc_library, of all .cu and .cpp files of FOLDER.
@@ -69,6 +80,9 @@ endfunction()
 # A program that runs on a machine that has a driver and libc and nothing else.
 function(hc_link_portable target)
   target_link_options(${target} PRIVATE -static-libstdc++ -static-libgcc)
+  if(HC_PORTABLE)
+    target_sources(${target} PRIVATE "${PROJECT_SOURCE_DIR}/cmake/portable_libc.cpp")
+  endif()
 endfunction()
 
 # hc_device_program(NAME FOLDER LINKS ...)

@@ -27,3 +27,5 @@ if(NOT HC_ENABLE_GUI STREQUAL "OFF")
     find_package(Qt6 QUIET COMPONENTS Widgets Test)
   endif()
 endif()
+
+include(HcPortable)

@@ -205,6 +205,7 @@ std::string to_json(const RunParameters& parameters) {
     if (parameters.drift_keep) j["drift_keep"] = *parameters.drift_keep;
     if (parameters.drift_every) j["drift_every"] = *parameters.drift_every;
     j["oracle"] = parameters.oracle;
+    if (!parameters.synthetic.empty()) j["synthetic"] = parameters.synthetic;
     return dump(j);
 }
 
@@ -230,6 +231,7 @@ RunParameters run_parameters_from_json(const std::string& text, const std::strin
             static_cast<std::int32_t>(integer(*found, 1, INT32_MAX, name, "drift_every"));
     }
     reader.read("oracle", parameters.oracle);
+    reader.read("synthetic", parameters.synthetic);
     reader.refuse_others();
     return parameters;
 }

@@ -33,6 +33,7 @@ struct RunParameters {
     std::optional<double> drift_keep;  ///< drift trace: k, fraction of the prompt per row
     std::optional<std::int32_t> drift_every;
     bool oracle = false;
+    std::string synthetic;  ///< what of the run was made up (weights, prompt, drift); empty: nothing
 };
 [[nodiscard]] std::string to_json(const RunParameters& parameters);
 [[nodiscard]] RunParameters run_parameters_from_json(const std::string& text,

@@ -45,4 +45,11 @@ namespace hc {
     return std::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16);
 }
 
+/// Nearest bfloat16, ties to even; NaN stays NaN.
+[[nodiscard]] constexpr std::uint16_t float_to_bfloat16(float value) {
+    const std::uint32_t bits = std::bit_cast<std::uint32_t>(value);
+    if ((bits & 0x7fffffffu) > 0x7f800000u) return static_cast<std::uint16_t>((bits >> 16) | 0x40u);
+    return static_cast<std::uint16_t>((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16);
+}
+
 }  // namespace hc

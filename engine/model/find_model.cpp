@@ -2,6 +2,7 @@
 
 #include "engine/core/error.h"
 #include "engine/model/model.h"
+#include "engine/model/shape_model.h"
 
 namespace hc::model {
 namespace {
@@ -19,6 +20,7 @@ std::optional<std::string> environment(const char* name) {
 }
 
 fs::path checked(const fs::path& path, const std::string& named_by) {
+    if (path.string().starts_with(kShapePrefix)) return path;  // no file
     std::error_code error;
     if (!fs::exists(path, error)) {
         throw_unavailable("no model at '" + path.string() + "', named by " + named_by + "; " +

@@ -1,9 +1,9 @@
 // Metadata of a GGUF file -> TokenizerData.
 #include <fmt/format.h>
-#include <algorithm>
 #include <limits>
 
 #include "engine/model/gguf_model.h"
+#include "engine/model/turn_ends.h"
 
 namespace hc::model {
 namespace {
@@ -23,11 +23,6 @@ constexpr PreTokenizerName kPreTokenizers[] = {
 // Token types of the format; the others (unknown, unused, byte) are treated as normal text.
 constexpr std::int64_t kTypeControl = 3;
 constexpr std::int64_t kTypeUserDefined = 4;
-
-// Tokens that end a turn in the three families. Files name one or two of them by id, chat
-// models of these families may use the others too.
-constexpr std::string_view kTurnEnds[] = {"<|im_end|>", "<|endoftext|>", "<|eot_id|>",
-                                          "<|end_of_text|>", "<|eom_id|>"};
 
 PreTokenizer read_pre_tokenizer(const GgufFile& file) {
     const std::string_view model = file.need_string("tokenizer.ggml.model");
@@ -80,25 +75,6 @@ void read_vocabulary(const GgufFile& file, TokenizerData& data) {
     }
 }
 
-void read_turn_ends(const GgufFile& file, TokenizerData& data) {
-    const auto add = [&data](TokenId id) {
-        if (id < 0 || id == data.eos) return;
-        if (std::find(data.end_of_turn.begin(), data.end_of_turn.end(), id) ==
-            data.end_of_turn.end()) {
-            data.end_of_turn.push_back(id);
-        }
-    };
-    add(read_token(file, "eot", data.tokens.size()));
-    add(read_token(file, "eom", data.tokens.size()));
-    for (std::size_t id = 0; id < data.is_special.size(); ++id) {
-        if (data.kind(static_cast<TokenId>(id)) != TokenKind::kControl) continue;
-        if (std::find(std::begin(kTurnEnds), std::end(kTurnEnds), data.tokens[id]) !=
-            std::end(kTurnEnds)) {
-            add(static_cast<TokenId>(id));
-        }
-    }
-}
-
 }  // namespace
 
 TokenizerData read_tokenizer(const GgufFile& file) {
@@ -108,7 +84,9 @@ TokenizerData read_tokenizer(const GgufFile& file) {
     const std::size_t vocab = data.tokens.size();
     data.bos = read_token(file, "bos", vocab);
     data.eos = read_token(file, "eos", vocab);
-    read_turn_ends(file, data);
+    add_turn_end(data, read_token(file, "eot", vocab));
+    add_turn_end(data, read_token(file, "eom", vocab));
+    add_known_turn_ends(data);
     // Llama 3's tokenizer takes whole words from the vocabulary and begins every prompt with
     // its begin-of-text token; its files need not say so.
     const bool llama3 = data.pre == PreTokenizer::kLlama3;

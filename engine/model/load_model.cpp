@@ -3,6 +3,8 @@
 
 #include "engine/core/error.h"
 #include "engine/model/gguf_model.h"
+#include "engine/model/hf_model.h"
+#include "engine/model/shape_model.h"
 
 namespace hc::model {
 namespace {
@@ -26,6 +28,17 @@ std::unique_ptr<Tokenizer> make_tokenizer(const GgufFile& file, std::int64_t voc
     }
 }
 
+/// Bytes of a shape's parameters in bfloat16, which is what a backend makes of them.
+std::int64_t shape_bytes(const ModelShape& shape) {
+    const std::int64_t q_rows = shape.num_qo_heads * shape.head_dim;
+    const std::int64_t kv_rows = shape.num_kv_heads * shape.head_dim;
+    const std::int64_t attention =
+        2 * (q_rows + kv_rows) * shape.hidden + (shape.qkv_bias ? q_rows + 2 * kv_rows : 0);
+    const std::int64_t layer = attention + 3 * shape.mlp * shape.hidden + 2 * shape.hidden;
+    const std::int64_t embeddings = (shape.tied_embeddings ? 1 : 2) * shape.vocab * shape.hidden;
+    return 2 * (embeddings + shape.num_layers * layer + shape.hidden);
+}
+
 }  // namespace
 
 Model model_from_gguf(std::span<const std::byte> bytes, const std::string& path) {
@@ -42,6 +55,11 @@ Model model_from_gguf(std::span<const std::byte> bytes, const std::string& path)
 }
 
 Model load_model(const std::filesystem::path& path) {
+    if (const std::string name = path.string(); name.starts_with(kShapePrefix)) {
+        return shape_model(std::string_view(name).substr(kShapePrefix.size()));
+    }
+    std::error_code error;
+    if (std::filesystem::is_directory(path, error)) return load_hf_model(path);
     auto mapping = std::make_shared<const MappedFile>(path);
     Model model = model_from_gguf(mapping->bytes(), path.string());
     model.mappings.push_back(std::move(mapping));
@@ -49,6 +67,7 @@ Model load_model(const std::filesystem::path& path) {
 }
 
 std::int64_t Model::weight_bytes() const {
+    if (shape_only) return shape_bytes(shape);
     std::size_t bytes = weights.embedding.size_bytes();
     if (!shape.tied_embeddings) bytes += weights.lm_head.size_bytes();
     const auto floats = [](const std::vector<float>& values) {

@@ -40,26 +40,30 @@ struct Weights {
 };
 
 struct Model {
-    std::string name;  ///< general.name, else the file's stem
+    std::string name;  ///< general.name, else the file's stem; a folder's name; shape:NAME
     std::string path;
-    std::string
-        hash;  ///< xxh3 of header and tensor directory plus file size, hex: names a model in traces
+    /// xxh3, hex, of all that is read but the weights, and of the files' sizes: names a model in
+    /// traces.
+    std::string hash;
     ModelShape shape;
     bool shape_only = false;  ///< no weights: a backend makes seeded random ones
     Weights weights;
-    std::unique_ptr<Tokenizer> tokenizer;
+    std::unique_ptr<Tokenizer> tokenizer;  ///< null where shape_only
     std::vector<std::shared_ptr<const MappedFile>> mappings;  ///< shared: views in Weights borrow
 
+    /// As stored; of a shape without weights as bfloat16.
     [[nodiscard]] std::int64_t weight_bytes() const;
 };
 
-/// Opens a GGUF file (v2, v3). Throws Error(kInput) naming the file and what is wrong with it:
-/// magic, version, counts, an unknown tensor type, tensors out of bounds, missing metadata.
+/// Opens a GGUF file (v2, v3), a Hugging Face folder (config.json, safetensors, tokenizer.json) or
+/// a shape without weights ("shape:NAME", shape_model.h). Throws Error(kInput) naming the file and
+/// what is wrong with it: magic, version, counts, an unknown tensor type, tensors out of bounds,
+/// missing metadata, a variant that we would compute wrongly; Error(kUsage) on an unknown shape.
 [[nodiscard]] Model load_model(const std::filesystem::path& path);
 
 /// Where the model for everyday use lies: `explicit_path`, else $HCPROF_MODEL, else the default
-/// model in the cache folder ($XDG_CACHE_HOME or ~/.cache, then hcprof/). Throws
-/// Error(kUnavailable) that says how to get it.
+/// model in the cache folder ($XDG_CACHE_HOME or ~/.cache, then hcprof/). A "shape:NAME" is passed
+/// through as it is. Throws Error(kUnavailable) that says how to get it.
 [[nodiscard]] std::filesystem::path find_model(
     const std::optional<std::filesystem::path>& explicit_path);
 

@@ -15,6 +15,9 @@ Engine::Engine(const model::Model& model, const EngineOptions& options, Observer
                       "' is a shape without weights: backend cpu needs weights, backend cuda makes "
                       "random ones");
     }
+    if (options.drift || options.synthetic_prefill) {
+        throw_refused("synthetic drift and synthetic prefill are of backend cuda");
+    }
     backend_ = std::make_unique<CpuBackend>(model, options, observer);
 }
 

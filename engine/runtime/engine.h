@@ -14,6 +14,7 @@
 #include "engine/model/model.h"
 #include "engine/policy/settings.h"
 #include "engine/runtime/sampler.h"
+#include "engine/runtime/synthetic_drift.h"
 #include "kernels/cpu/ops.h"
 
 namespace hc::runtime {
@@ -31,6 +32,9 @@ struct EngineOptions {
     std::int64_t page_size = 256;  ///< tokens
     std::int64_t prefill_chunk = 512;
     bool record_operations = true;  ///< false: no clock is read inside a step
+    // For shapes without weights, backend cuda alone:
+    std::optional<SyntheticDrift> drift;  ///< decides triggers and fetched rows
+    bool synthetic_prefill = false;       ///< KV and kept sets of a prompt are random ones
 };
 
 /// What a sequence keeps.

@@ -29,12 +29,16 @@ struct DecodeAttentionPlan {
                                                 std::int32_t head_dim, DecodeAttentionPlan& plan);
 
 /// out [num_pairs, group, head_dim] = softmax(q k / sqrt(head_dim)) v for q of the same shape,
-/// over the lengths[pair] tokens of every pair; a length of 0 gives zeros. Reads
+/// over the lengths[pair] + cache.appended tokens of every pair; no tokens give zeros. Reads
 /// 4 * head_dim * sum(lengths) bytes of KV once. Work is cut into equal shares of tokens
 /// whatever the lengths are; partial results merge exactly (up to rounding in fp32) and always
 /// in the same order, so equal input gives equal bits.
+///
+/// pdl: it may start while the kernel before it ends, see launch.cuh. Until that has completed it
+/// reads lengths, page lists and all KV but tiles of 16 tokens that hold one of the last
+/// `appended` (at least 1) tokens of a pair; kernels before it in the stream may write q and those.
 [[nodiscard]] cudaError_t decode_attention(const DecodeAttentionPlan& plan,
                                            const PagedKvCache& cache, const Bf16* q, Bf16* out,
-                                           void* workspace, cudaStream_t stream);
+                                           void* workspace, cudaStream_t stream, bool pdl = false);
 
 }  // namespace hc::kernels::cuda

@@ -21,11 +21,23 @@ namespace hc::kernels::cuda {
                                     const std::int32_t* ids, std::int32_t n, Bf16* out,
                                     cudaStream_t stream);
 
+/// The same in fp32, which holds the values exactly: the start of an fp32 residual stream.
+[[nodiscard]] cudaError_t embedding_f32(const Bf16* table, std::int64_t vocabulary,
+                                        std::int64_t dim, const std::int32_t* ids, std::int32_t n,
+                                        float* out, cudaStream_t stream);
+
 /// sum = x + residual (skipped when residual is null; else written back to residual, rounded),
 /// out [n, dim] = sum / sqrt(mean(sum^2) + eps) * weight [dim]. dim % 8 == 0, dim <= 16384.
 [[nodiscard]] cudaError_t rms_norm(const Bf16* x, Bf16* residual, const Bf16* weight,
                                    std::int32_t n, std::int64_t dim, float eps, Bf16* out,
                                    cudaStream_t stream);
+
+/// The same over a residual stream in fp32, where many small additions are not lost to rounding:
+/// residual [n, dim] += add [n, dim] (skipped when add is null), then out [n, dim] = residual /
+/// sqrt(mean(residual^2) + eps) * weight [dim]. out may be null: only the addition. Equal dims.
+[[nodiscard]] cudaError_t rms_norm_residual(const Bf16* add, float* residual, const Bf16* weight,
+                                            std::int32_t n, std::int64_t dim, float eps, Bf16* out,
+                                            cudaStream_t stream);
 
 /// out [n, width] = silu(gate) * up, gate_up [n, 2 * width] with the gate first. width % 8 == 0.
 [[nodiscard]] cudaError_t silu_mul(const Bf16* gate_up, std::int32_t n, std::int64_t width,

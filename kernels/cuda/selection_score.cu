@@ -214,59 +214,83 @@ struct PoolParameters {
     int width;  // min(pool_width, prompt)
 };
 
-/// The whole row's maximum and sum; one warp a row.
+/// The whole row's maximum and sum; one warp a row, which has all its loads on their way at once.
 __device__ void merge_partials(const PoolParameters& p, int window, Partial* merged) {
+    constexpr int kOwn = (kMaxLogitBlocks + 31) / 32;
     const int lane = threadIdx.x % 32;
     for (int g = threadIdx.x / 32; g < p.group; g += kPoolThreads / 32) {
-        Partial total{-INFINITY, 0.0F};
-        for (int i = lane; i < p.num_partials; i += 32) {
-            total = merge(total, p.partials[(window * p.group + g) * kMaxLogitBlocks + i]);
+        const Partial* partials = p.partials + (window * p.group + g) * kMaxLogitBlocks;
+        Partial own[kOwn];
+        float max = -INFINITY;
+#pragma unroll
+        for (int i = 0; i < kOwn; ++i) {
+            const int at = lane + i * 32;
+            own[i] = at < p.num_partials ? partials[at] : Partial{-INFINITY, 0.0F};
+            max = fmaxf(max, own[i].max);
         }
         for (int offset = 16; offset > 0; offset /= 2) {
-            total = merge(total, {__shfl_xor_sync(~0U, total.max, offset),
-                                  __shfl_xor_sync(~0U, total.sum, offset)});
+            max = fmaxf(max, __shfl_xor_sync(~0U, max, offset));
         }
-        if (lane == 0) merged[g] = total;
+        float sum = 0.0F;
+#pragma unroll
+        for (int i = 0; i < kOwn; ++i) sum += own[i].sum * exp2_flushed(own[i].max - max);
+        for (int offset = 16; offset > 0; offset /= 2) sum += __shfl_xor_sync(~0U, sum, offset);
+        if (lane == 0) merged[g] = {max, sum};
     }
     __syncthreads();
 }
 
-/// Probabilities of one query head over the block's positions and its halo, zero outside the
-/// prompt: the filter's padding.
-__device__ void stage_probabilities(const PoolParameters& p, const float* logits, Partial total,
-                                    int first, float* staged) {
-    const float inverse = 1.0F / total.sum;
-    for (int i = threadIdx.x; i < (kPoolTile + 2 * kPoolHalo) / 4; i += kPoolThreads) {
-        const int position = first - kPoolHalo + i * 4;
-        float4 x = make_float4(-INFINITY, -INFINITY, -INFINITY, -INFINITY);
-        if (position >= 0 && position < p.prompt) {
-            x = *reinterpret_cast<const float4*>(logits + position);
-            if (position + 1 >= p.prompt) x.y = -INFINITY;
-            if (position + 2 >= p.prompt) x.z = -INFINITY;
-            if (position + 3 >= p.prompt) x.w = -INFINITY;
+constexpr int kStagedUnits = (kPoolTile + 2 * kPoolHalo) / 4;
+constexpr int kOwnUnits = (kStagedUnits + kPoolThreads - 1) / kPoolThreads;
+
+/// A thread's share of one query head's logits over the block's positions and its halo; outside
+/// the prompt minus infinity, whose probability is 0: the filter's padding.
+__device__ void load_logits(const PoolParameters& p, int row, int first, float4 (&x)[kOwnUnits]) {
+    const float* logits = p.logits + row * p.logit_stride;
+#pragma unroll
+    for (int i = 0; i < kOwnUnits; ++i) {
+        const int unit = static_cast<int>(threadIdx.x) + i * kPoolThreads;
+        const int position = first - kPoolHalo + unit * 4;
+        x[i] = make_float4(-INFINITY, -INFINITY, -INFINITY, -INFINITY);
+        if (unit < kStagedUnits && position >= 0 && position < p.prompt) {
+            x[i] = *reinterpret_cast<const float4*>(logits + position);
+            if (position + 1 >= p.prompt) x[i].y = -INFINITY;
+            if (position + 2 >= p.prompt) x[i].z = -INFINITY;
+            if (position + 3 >= p.prompt) x[i].w = -INFINITY;
         }
-        reinterpret_cast<float4*>(staged)[i] =
-            make_float4(exp2f(x.x - total.max) * inverse, exp2f(x.y - total.max) * inverse,
-                        exp2f(x.z - total.max) * inverse, exp2f(x.w - total.max) * inverse);
+    }
+}
+
+__device__ void stage_probabilities(const float4 (&x)[kOwnUnits], Partial total, float* staged) {
+    const float inverse = 1.0F / total.sum;
+#pragma unroll
+    for (int i = 0; i < kOwnUnits; ++i) {
+        const int unit = static_cast<int>(threadIdx.x) + i * kPoolThreads;
+        if (unit >= kStagedUnits) break;
+        reinterpret_cast<float4*>(staged)[unit] =
+            make_float4(exp2f(x[i].x - total.max) * inverse, exp2f(x[i].y - total.max) * inverse,
+                        exp2f(x[i].z - total.max) * inverse, exp2f(x[i].w - total.max) * inverse);
     }
 }
 
 /// kWidth 0: the width is p.width.
 template <int kWidth>
-__global__ void __launch_bounds__(kPoolThreads) pool_kernel(PoolParameters p) {
+__global__ void __launch_bounds__(kPoolThreads, 6) pool_kernel(PoolParameters p) {
     __shared__ Partial merged[kMaxGroup];
     __shared__ __align__(16) float staged[2][kPoolTile + 2 * kPoolHalo];
     const int window = static_cast<int>(blockIdx.y);
     const int first = static_cast<int>(blockIdx.x) * kPoolTile;
     const int width = kWidth > 0 ? kWidth : p.width;
     const auto divisor = static_cast<float>(width);
+    float4 logits[kOwnUnits];
+    load_logits(p, window * p.group, first, logits);
     merge_partials(p, window, merged);
     float best[4] = {-INFINITY, -INFINITY, -INFINITY, -INFINITY};
     for (int g = 0; g < p.group; ++g) {
         float* row = staged[g % 2];  // the other half may still be read for the head before
-        stage_probabilities(p, p.logits + (window * p.group + g) * p.logit_stride, merged[g], first,
-                            row);
+        stage_probabilities(logits, merged[g], row);
         __syncthreads();
+        if (g + 1 < p.group) load_logits(p, window * p.group + g + 1, first, logits);
 #pragma unroll
         for (int j = 0; j < 4; ++j) {
             const float* at = row + kPoolHalo + threadIdx.x * 4 + j - width / 2;

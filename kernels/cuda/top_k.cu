@@ -1,5 +1,7 @@
 #include "kernels/cuda/top_k.h"
 
+#include <cooperative_groups.h>
+
 #include <algorithm>
 #include <cstdint>
 
@@ -13,6 +15,10 @@ constexpr int kSegment = kThreads * kRounds;  // values of one block
 constexpr int kBins = 2048;
 constexpr int kLastBins = 1024;
 constexpr int kMaxRows = 65535;  // the grid's second dimension
+constexpr int kCluster = 8;      // blocks of a row's cluster; more is not portable
+constexpr int kClusterThreads = 1024;
+constexpr int kMaxKeys = 32;  // of a thread of a cluster, in registers
+constexpr int kMaxClusterCount = kCluster * kClusterThreads * kMaxKeys;
 
 /// Where a row's selection stands: the digits of the k-th largest key found so far, and how many
 /// of the values with these digits belong to the best k.
@@ -230,6 +236,197 @@ __global__ void __launch_bounds__(kThreads) write_kernel(TopKArguments a, Worksp
     }
 }
 
+// ---- one cluster a row -----------------------------------------------------------------------
+// The row lies in the registers of eight blocks, which add up their histograms over distributed
+// shared memory: one launch and one read of the row, where the grid needs five and four.
+
+struct ClusterShared {
+    std::uint32_t bins[3][kBins];  // a histogram for each digit, so that none is cleared between
+    std::uint32_t warp_sums[kClusterThreads / 32];
+    std::uint32_t prefix;
+    std::uint32_t wanted;
+    std::uint32_t equal_before;
+};
+
+#if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 900
+
+/// Sum of `own` over the threads of the block before this one.
+__device__ std::uint32_t sum_before(std::uint32_t own, std::uint32_t* warp_sums) {
+    const int lane = threadIdx.x % 32;
+    const int warp = threadIdx.x / 32;
+    std::uint32_t inclusive = own;
+    for (int offset = 1; offset < 32; offset *= 2) {
+        const std::uint32_t other = __shfl_up_sync(~0U, inclusive, offset);
+        if (lane >= offset) inclusive += other;
+    }
+    if (lane == 31) warp_sums[warp] = inclusive;
+    __syncthreads();
+    std::uint32_t before = inclusive - own;
+    for (int w = 0; w < warp; ++w) before += warp_sums[w];
+    return before;
+}
+
+/// Where a thread's keys lie: `first`, and the next ones at steps of kClusterThreads. A key past
+/// the end is 0, which only a NaN would have: it equals no boundary and is above none.
+struct ClusterSlice {
+    int first;
+    int end;  // of the row, or of the block's share
+    [[nodiscard]] __device__ bool holds(int i) const { return first + i * kClusterThreads < end; }
+};
+
+/// The bin of digit `digit` in which the wanted-th largest value of the row lies; every block of
+/// the cluster finds it for itself. A thread takes two bins, counted from the top.
+__device__ void find_cluster_bin(const cooperative_groups::cluster_group& cluster,
+                                 ClusterShared& shared, int digit, int shift, std::uint32_t prefix,
+                                 std::uint32_t wanted) {
+    const int low = kBins - 2 - 2 * static_cast<int>(threadIdx.x);
+    std::uint32_t lower = 0;
+    std::uint32_t upper = 0;
+#pragma unroll
+    for (unsigned rank = 0; rank < kCluster; ++rank) {
+        const ClusterShared* other = cluster.map_shared_rank(&shared, rank);
+        const uint2 pair = *reinterpret_cast<const uint2*>(other->bins[digit] + low);
+        lower += pair.x;
+        upper += pair.y;
+    }
+    const std::uint32_t above = sum_before(lower + upper, shared.warp_sums);
+    const bool in_upper = above < wanted && wanted <= above + upper;
+    const bool in_lower = above + upper < wanted && wanted <= above + upper + lower;
+    if (in_upper || in_lower) {  // true for one thread
+        shared.prefix = prefix | static_cast<std::uint32_t>(low + (in_upper ? 1 : 0)) << shift;
+        shared.wanted = wanted - above - (in_upper ? 0 : upper);
+    }
+    __syncthreads();
+}
+
+/// Words of the slice whose values are all taken, or none of them.
+__device__ void fill_slice(const TopKArguments& a, int rounds, bool ones, std::uint32_t* bitmap) {
+    const int words = rounds * (kClusterThreads / 32);
+    const int end = (a.count + 31) / 32;
+    for (int i = threadIdx.x; i < words; i += kClusterThreads) {
+        const int word = static_cast<int>(blockIdx.x) * words + i;
+        if (word >= end) return;
+        const int left = a.count - word * 32;
+        bitmap[word] = !ones ? 0U : left >= 32 ? ~0U : (1U << left) - 1;
+    }
+}
+
+/// Takes everything above the boundary, and of what equals it the first `wanted` of the row.
+template <int kKeys>
+__device__ void write_slice(const ClusterSlice& slice, const std::uint32_t (&keys)[kKeys],
+                            ClusterShared& shared, std::uint32_t* bitmap) {
+    const std::uint32_t boundary = shared.prefix;
+    const std::uint32_t wanted = shared.wanted;
+    const int lane = threadIdx.x % 32;
+    const int warp = threadIdx.x / 32;
+    std::uint32_t* counts = shared.bins[0];  // in position order; no block reads it any more
+#pragma unroll
+    for (int i = 0; i < kKeys; ++i) {
+        const std::uint32_t equal = __ballot_sync(~0U, keys[i] == boundary);
+        if (lane == 0) counts[i * 32 + warp] = static_cast<std::uint32_t>(__popc(equal));
+    }
+    __syncthreads();
+    const std::uint32_t own = threadIdx.x < kKeys * 32 ? counts[threadIdx.x] : 0;
+    counts[threadIdx.x] = shared.equal_before + sum_before(own, shared.warp_sums);
+    __syncthreads();
+#pragma unroll
+    for (int i = 0; i < kKeys; ++i) {
+        const bool is_equal = keys[i] == boundary;
+        const std::uint32_t equal = __ballot_sync(~0U, is_equal);
+        const std::uint32_t rank =
+            counts[i * 32 + warp] + static_cast<std::uint32_t>(__popc(equal & ((1U << lane) - 1)));
+        const bool taken = is_equal ? rank < wanted : keys[i] > boundary;
+        const std::uint32_t word = __ballot_sync(~0U, taken);
+        if (lane == 0 && slice.holds(i)) bitmap[(slice.first + i * kClusterThreads) / 32] = word;
+    }
+}
+
+#endif
+
+template <int kKeys>
+__global__ void __launch_bounds__(kClusterThreads) cluster_kernel(TopKArguments a, int rounds) {
+#if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 900
+    __shared__ ClusterShared shared;
+    const cooperative_groups::cluster_group cluster = cooperative_groups::this_cluster();
+    const int row = static_cast<int>(blockIdx.y);
+    std::uint32_t* bitmap = a.bitmaps + row * a.bitmap_stride;
+    const int k = clamped_k(a, row);
+    if (k == 0 || k == a.count) return fill_slice(a, rounds, k != 0, bitmap);
+    const int share = rounds * kClusterThreads;
+    const int begin = static_cast<int>(blockIdx.x) * share;
+    const ClusterSlice slice{begin + static_cast<int>(threadIdx.x), min(begin + share, a.count)};
+    const float* scores = row_scores(a, row);
+    std::uint32_t keys[kKeys];
+#pragma unroll
+    for (int i = 0; i < kKeys; ++i) {
+        keys[i] = slice.holds(i) ? order_key(scores[slice.first + i * kClusterThreads]) : 0;
+    }
+    for (int i = threadIdx.x; i < 3 * kBins; i += kClusterThreads) (&shared.bins[0][0])[i] = 0;
+    __syncthreads();
+    std::uint32_t prefix = 0;
+    auto wanted = static_cast<std::uint32_t>(k);
+#pragma unroll
+    for (int digit = 0; digit < 3; ++digit) {
+        const int shift = digit == 0 ? 21 : digit == 1 ? 10 : 0;
+        const std::uint32_t known = digit == 0 ? 0U : digit == 1 ? ~0U << 21 : ~0U << 10;
+        const std::uint32_t mask = digit == 2 ? kLastBins - 1 : kBins - 1;
+#pragma unroll
+        for (int i = 0; i < kKeys; ++i) {
+            if (keys[i] != 0 && (keys[i] & known) == prefix) {
+                atomicAdd(shared.bins[digit] + ((keys[i] >> shift) & mask), 1U);
+            }
+        }
+        cluster.sync();
+        find_cluster_bin(cluster, shared, digit, shift, prefix, wanted);
+        prefix = shared.prefix;
+        wanted = shared.wanted;
+    }
+    if (threadIdx.x == 0) {
+        std::uint32_t before = 0;
+        for (unsigned rank = 0; rank < blockIdx.x; ++rank) {
+            before += cluster.map_shared_rank(&shared, rank)->bins[2][prefix % kLastBins];
+        }
+        shared.equal_before = before;
+    }
+    cluster.sync();  // no block may end, or go on in its histograms, while another reads them
+    write_slice(slice, keys, shared, bitmap);
+#endif
+}
+
+template <int kKeys>
+cudaError_t launch_cluster(const TopKArguments& a, int rounds, cudaStream_t stream) {
+    cudaLaunchAttribute attribute{};
+    attribute.id = cudaLaunchAttributeClusterDimension;
+    attribute.val.clusterDim.x = kCluster;
+    attribute.val.clusterDim.y = 1;
+    attribute.val.clusterDim.z = 1;
+    cudaLaunchConfig_t config{};
+    config.gridDim = dim3(kCluster, static_cast<unsigned>(a.num_rows));
+    config.blockDim = dim3(kClusterThreads);
+    config.stream = stream;
+    config.attrs = &attribute;
+    config.numAttrs = 1;
+    return cudaLaunchKernelEx(&config, cluster_kernel<kKeys>, a, rounds);
+}
+
+/// Clusters come with compute capability 9.0.
+bool device_has_clusters() {
+    int device = 0;
+    int major = 0;
+    return cudaGetDevice(&device) == cudaSuccess &&
+           cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device) ==
+               cudaSuccess &&
+           major >= 9;
+}
+
+cudaError_t top_k_by_clusters(const TopKArguments& a, cudaStream_t stream) {
+    constexpr int kRound = kCluster * kClusterThreads;
+    const int rounds = (a.count + kRound - 1) / kRound;
+    if (rounds <= 4) return launch_cluster<4>(a, rounds, stream);
+    if (rounds <= 16) return launch_cluster<16>(a, rounds, stream);
+    return launch_cluster<kMaxKeys>(a, rounds, stream);
+}
+
 }  // namespace
 
 std::size_t top_k_workspace_bytes(std::int32_t num_rows, std::int32_t count) {
@@ -245,6 +442,9 @@ cudaError_t top_k(const TopKArguments& a, cudaStream_t stream) {
         return cudaErrorInvalidValue;
     }
     if (a.num_rows == 0 || a.count == 0) return cudaSuccess;
+    if (a.may_use_clusters && a.count <= kMaxClusterCount && device_has_clusters()) {
+        return top_k_by_clusters(a, stream);
+    }
     Workspace w{};
     w.states = static_cast<RowState*>(a.workspace);
     w.histogram = reinterpret_cast<std::uint32_t*>(w.states + a.num_rows);

@@ -26,12 +26,16 @@ struct TopKArguments {
     std::uint32_t* bitmaps = nullptr;  ///< out [num_rows, bitmap_stride], every word written
     std::int64_t bitmap_stride = 0;    ///< in words, at least bitmap_words(count)
     void* workspace = nullptr;         ///< top_k_workspace_bytes(), 16-byte aligned, not cleared
+    /// On devices that have clusters, and for at most 262,144 values, a cluster of eight blocks
+    /// does a row; false: always the whole grid. The sets are the same.
+    bool may_use_clusters = true;
 };
 
 [[nodiscard]] std::size_t top_k_workspace_bytes(std::int32_t num_rows, std::int32_t count);
 
-/// Radix select over 11, 11 and 10 bits, then one pass that writes the bitmap: reads each row four
-/// times, from the second on mostly out of L2. Five nodes in a graph, no host sync.
+/// Radix select over 11, 11 and 10 bits, then the bitmap is written. A cluster reads its row once
+/// and is one node in a graph; the grid reads it four times, from the second on mostly out of L2,
+/// in five nodes. No host sync.
 [[nodiscard]] cudaError_t top_k(const TopKArguments& arguments, cudaStream_t stream);
 
 }  // namespace hc::kernels::cuda

@@ -21,6 +21,9 @@ struct PagedKvCache {
     std::int32_t num_pairs = 0;
     std::int32_t page_size = 16;  ///< tokens, a multiple of 16
     std::int32_t head_dim = 0;    ///< 64, 96, 128 or 256
+    /// Tokens behind lengths[pair] that are there already: lengths are advanced once a step, by
+    /// advance_lengths. decode_attention counts them in; everything else reads lengths alone.
+    std::int32_t appended = 0;
 };
 
 }  // namespace hc::kernels::cuda

@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <memory>
 #include <numeric>
 
+#include "kernels/cuda/decode_matmul.h"
 #include "kernels/reference/ops.h"
 #include "tests/device/device_buffer.h"
 
@@ -152,6 +154,94 @@ TEST_F(DecodeAttention, TakesManyPairs) {
 TEST_F(DecodeAttention, StaysExactWhenOneTokenTakesAllWeight) {
     std::mt19937 random(5);
     check(Case(128, 8, 32, {2000, 333}, random, 20.0f));
+}
+
+TEST_F(DecodeAttention, CountsTokensBehindTheLengthThatAreAppended) {
+    std::mt19937 random(6);
+    for (const std::int32_t appended : {1, 17}) {
+        const Case c(128, 4, 32, {2000, appended, appended + 16, 333, 33, 9000, 48}, random);
+        auto shorter = c.lengths;
+        for (auto& v : shorter) v -= appended;
+        const auto pairs = static_cast<std::int32_t>(c.lengths.size());
+        kernels::cuda::DecodeAttentionPlan plan;
+        HC_ASSERT_CUDA(kernels::cuda::plan_decode_attention(pairs, c.group, c.head_dim, plan));
+        DeviceArray<std::byte> workspace(plan.workspace_bytes);
+        workspace.clear();
+        const DeviceArray<Bf16> pages(c.pages), q(c.q), plain(c.q.size()), out(c.q.size());
+        const DeviceArray<std::int32_t> lengths(c.lengths), less(shorter), indices(c.indices),
+            indptr(c.indptr);
+        kernels::cuda::PagedKvCache cache{pages.get(), indices.get(), indptr.get(), lengths.get(),
+                                          pairs,       c.page_size,   c.head_dim};
+        HC_ASSERT_CUDA(kernels::cuda::decode_attention(plan, cache, q.get(), plain.get(),
+                                                       workspace.get(), nullptr));
+        cache.lengths = less.get();
+        cache.appended = appended;
+        HC_ASSERT_CUDA(kernels::cuda::decode_attention(plan, cache, q.get(), out.get(),
+                                                       workspace.get(), nullptr, true));
+        HC_ASSERT_CUDA(cudaDeviceSynchronize());
+        EXPECT_EQ(out.read(), plain.read());
+        EXPECT_EQ(less.read(), shorter);
+    }
+}
+
+// Overlap must not let attention read the last tokens, or the queries, of the step before: two
+// inputs take turns, and one stale element changes the bits.
+TEST_F(DecodeAttention, WaitsForTheLastTokenAndTheQueriesWhenItOverlapsTheirKernel) {
+    std::mt19937 random(7);
+    constexpr std::int32_t kKv = 8, kGroup = 4, kDim = 128, kHidden = 256, kRepeats = 60;
+    constexpr std::int64_t kRows = (kKv * kGroup + 2 * kKv) * kDim;
+    const Case c(kDim, kGroup, 16, {2000, 1, 16, 17, 3333, 31, 9000, 40000}, random);
+    auto shorter = c.lengths;
+    for (auto& v : shorter) --v;
+    kernels::cuda::DecodeAttentionPlan plan;
+    HC_ASSERT_CUDA(kernels::cuda::plan_decode_attention(kKv, kGroup, kDim, plan));
+    DeviceArray<std::byte> workspace(plan.workspace_bytes);
+    workspace.clear();
+    const DeviceArray<Bf16> pages(c.pages), q(c.q.size()), norm(random_bf16(kHidden, random)),
+        w(random_bf16(kRows * kHidden, random, 0.1f));
+    const DeviceArray<std::int32_t> lengths(shorter), indices(c.indices), indptr(c.indptr),
+        positions(std::vector<std::int32_t>{1234});
+    const DeviceArray<float> inv_freq(std::vector<float>(kDim / 2, 0.01f));
+    const DeviceArray<float> inputs[] = {
+        DeviceArray<float>(from_bf16(random_bf16(kHidden, random))),
+        DeviceArray<float>(from_bf16(random_bf16(kHidden, random)))};
+    kernels::cuda::DecodeMatmulArguments a;
+    a.w = w.get();
+    a.rows = kRows;
+    a.cols = kHidden;
+    a.n = 1;
+    a.prologue = kernels::cuda::MatmulPrologue::kRmsNorm;
+    a.epilogue = kernels::cuda::MatmulEpilogue::kRopeAppend;
+    a.norm_weight = norm.get();
+    a.eps = 1e-5f;
+    a.out = q.get();
+    a.positions = positions.get();
+    a.inv_freq = inv_freq.get();
+    a.num_qo_heads = kKv * kGroup;
+    a.num_kv_heads = kKv;
+    a.cache = {pages.get(), indices.get(), indptr.get(), lengths.get(), kKv, 16, kDim, 1};
+    std::vector<std::unique_ptr<DeviceArray<Bf16>>> outs;
+    for (int i = 0; i < kRepeats; ++i) {
+        outs.push_back(std::make_unique<DeviceArray<Bf16>>(c.q.size()));
+    }
+    const auto step = [&](int i, bool pdl) {
+        a.x_f32 = inputs[i % 2].get();
+        HC_ASSERT_CUDA(kernels::cuda::decode_matmul(a, pdl, nullptr));
+        HC_ASSERT_CUDA(kernels::cuda::decode_attention(plan, a.cache, q.get(),
+                                                       outs[static_cast<std::size_t>(i)]->get(),
+                                                       workspace.get(), nullptr, pdl));
+    };
+    std::vector<std::vector<Bf16>> expected;
+    for (int i = 0; i < 2; ++i) {
+        ASSERT_NO_FATAL_FAILURE(step(i, false));
+        expected.push_back(outs[static_cast<std::size_t>(i)]->read());
+    }
+    ASSERT_NE(expected[0], expected[1]);
+    for (int i = 0; i < kRepeats; ++i) ASSERT_NO_FATAL_FAILURE(step(i, true));
+    HC_ASSERT_CUDA(cudaDeviceSynchronize());
+    for (int i = 0; i < kRepeats; ++i) {
+        ASSERT_EQ(outs[static_cast<std::size_t>(i)]->read(), expected[i % 2]) << "repeat " << i;
+    }
 }
 
 TEST_F(DecodeAttention, RefusesShapesItDoesNotHave) {

@@ -99,29 +99,18 @@ private:
     }
 
     void add_tokenizer() {
-        std::vector<std::string> tokens = byte_spellings();
-        const std::string space = tokens[' '];
-        for (const char* special : {"<|endoftext|>", "<|im_start|>", "<|im_end|>"}) {
-            tokens.emplace_back(special);
-        }
-        tokens.insert(tokens.end(), {space + "t", space + "th", space + "the"});
-        HC_CHECK(o_.vocab >= kFirstFiller);
-        while (static_cast<std::int64_t>(tokens.size()) < o_.vocab) {
-            tokens.push_back("[filler" + std::to_string(tokens.size()) + "]");
-        }
-        std::vector<std::int32_t> types(tokens.size(), 1);
+        const TinyVocabulary vocabulary = tiny_vocabulary(o_.vocab);
+        std::vector<std::int32_t> types(vocabulary.tokens.size(), 1);
         for (std::size_t i = kFirstSpecial; i < kFirstSpecial + 3; ++i) types[i] = 3;
         file_.add_string("tokenizer.ggml.model", "gpt2");
         file_.add_string("tokenizer.ggml.pre", "smollm");
-        file_.add_strings("tokenizer.ggml.tokens", tokens);
+        file_.add_strings("tokenizer.ggml.tokens", vocabulary.tokens);
         file_.add_int32s("tokenizer.ggml.token_type", types);
-        file_.add_strings("tokenizer.ggml.merges", {space + " t", space + "t h", space + "th e"});
-        file_.add_uint32("tokenizer.ggml.bos_token_id", kFirstSpecial + 1);
-        file_.add_uint32("tokenizer.ggml.eos_token_id", kFirstSpecial + 2);
+        file_.add_strings("tokenizer.ggml.merges", vocabulary.merges);
+        file_.add_uint32("tokenizer.ggml.bos_token_id", static_cast<std::uint32_t>(vocabulary.bos));
+        file_.add_uint32("tokenizer.ggml.eos_token_id", static_cast<std::uint32_t>(vocabulary.eos));
         file_.add_bool("tokenizer.ggml.add_bos_token", false);
-        file_.add_string("tokenizer.chat_template",
-                         "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}"
-                         "<|im_end|>\n{% endfor %}");
+        file_.add_string("tokenizer.chat_template", vocabulary.chat_template);
     }
 
     void matrix(const std::string& name, std::int64_t rows, std::int64_t cols) {
@@ -169,6 +158,28 @@ private:
 };
 
 }  // namespace
+
+TinyVocabulary tiny_vocabulary(std::int64_t vocab) {
+    TinyVocabulary vocabulary;
+    std::vector<std::string>& tokens = vocabulary.tokens;
+    tokens = byte_spellings();
+    const std::string space = tokens[' '];
+    for (const char* special : {"<|endoftext|>", "<|im_start|>", "<|im_end|>"}) {
+        tokens.emplace_back(special);
+    }
+    tokens.insert(tokens.end(), {space + "t", space + "th", space + "the"});
+    HC_CHECK(vocab >= kFirstFiller);
+    while (static_cast<std::int64_t>(tokens.size()) < vocab) {
+        tokens.push_back("[filler" + std::to_string(tokens.size()) + "]");
+    }
+    vocabulary.merges = {space + " t", space + "t h", space + "th e"};
+    vocabulary.first_control = kFirstSpecial;
+    vocabulary.bos = kFirstSpecial + 1;
+    vocabulary.eos = kFirstSpecial + 2;
+    vocabulary.chat_template =
+        "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}";
+    return vocabulary;
+}
 
 GgufBuilder tiny_model(const TinyModelOptions& options) {
     return TinyModel(options).build();

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <string>
+#include <vector>
 
 #include "engine/core/dtype.h"
 #include "tests/support/gguf_builder.h"
@@ -24,6 +25,17 @@ struct TinyModelOptions {
     std::uint64_t seed = 1;
     std::int64_t context = 512;
 };
+
+/// What a byte-level tokenizer needs, apart from any file format.
+struct TinyVocabulary {
+    std::vector<std::string> tokens;  ///< by id
+    std::vector<std::string> merges;  ///< "left right", best first
+    std::int64_t first_control = 0;   ///< <|endoftext|>, <|im_start|>, <|im_end|>: three of them
+    std::int64_t bos = 0;
+    std::int64_t eos = 0;
+    std::string chat_template;
+};
+[[nodiscard]] TinyVocabulary tiny_vocabulary(std::int64_t vocab);
 
 /// Weights are uniform with variance 1/fan-in, so that activations keep their size; the same
 /// options give the same file on every machine. The vocabulary: the bytes as tokens 0 to 255 in

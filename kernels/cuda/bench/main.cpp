@@ -25,6 +25,8 @@ int main(int argc, char** argv) {
     }
     bench::bench_decode_attention(report);
     bench::bench_matmul(report);
+    bench::bench_decode_chain(report);
+    bench::bench_prefill_attention(report);
     if (argc > 1 && !report.write(argv[1], properties.name)) {
         std::fprintf(stderr, "device_bench: cannot write %s\n", argv[1]);
         return 1;

@@ -59,8 +59,13 @@ double median_us(int calls, int repeats, const std::function<void(int, cudaStrea
 
 void Report::add(const Result& result) {
     results_.push_back(result);
-    std::printf("%-44s %9.2f us %8.1f GB/s %6.1f %% of read\n", result.name.c_str(), result.us,
-                result.gb_per_s(), 100 * result.gb_per_s() / read_gb_per_s_);
+    if (result.flops > 0) {
+        std::printf("%-44s %9.2f us %8.1f TFLOP/s\n", result.name.c_str(), result.us,
+                    result.tflop_per_s());
+    } else {
+        std::printf("%-44s %9.2f us %8.1f GB/s %6.1f %% of read\n", result.name.c_str(), result.us,
+                    result.gb_per_s(), 100 * result.gb_per_s() / read_gb_per_s_);
+    }
     std::fflush(stdout);
 }
 
@@ -73,9 +78,14 @@ bool Report::write(const std::string& path, const std::string& device) const {
     for (const Result& r : results_) {
         std::fprintf(file,
                      "%s    {\"name\": \"%s\", \"us\": %.3f, \"bytes\": %.0f, \"gb_per_s\": %.1f, "
-                     "\"share_of_read\": %.4f}",
+                     "\"share_of_read\": %.4f",
                      separator, r.name.c_str(), r.us, r.bytes, r.gb_per_s(),
                      r.gb_per_s() / read_gb_per_s_);
+        if (r.flops > 0) {
+            std::fprintf(file, ", \"flops\": %.0f, \"tflop_per_s\": %.1f", r.flops,
+                         r.tflop_per_s());
+        }
+        std::fputs("}", file);
         separator = ",\n";
     }
     std::fputs("\n  ]\n}\n", file);

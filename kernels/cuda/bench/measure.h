@@ -40,7 +40,9 @@ struct Result {
     std::string name;
     double us = 0;
     double bytes = 0;
+    double flops = 0;  ///< set where arithmetic, not bytes, is the limit
     [[nodiscard]] double gb_per_s() const { return bytes / us * 1e-3; }
+    [[nodiscard]] double tflop_per_s() const { return flops / us * 1e-6; }
 };
 
 /// Prints points as they finish and keeps them for the file.
@@ -63,6 +65,8 @@ private:
 void fill_random(void* data, std::size_t bytes);
 
 void bench_decode_attention(Report& report);
+void bench_decode_chain(Report& report);
 void bench_matmul(Report& report);
+void bench_prefill_attention(Report& report);
 
 }  // namespace hc::kernels::cuda::bench

@@ -1,0 +1,35 @@
+/// What the CUDA backend is told beyond EngineOptions: baselines and what stands in for a model.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+
+#include "engine/runtime/synthetic_drift.h"
+
+namespace hc::cuda {
+
+using runtime::parse_synthetic_drift;
+using runtime::SyntheticDrift;
+using runtime::to_string;
+
+struct CudaOptions {
+    std::optional<SyntheticDrift> drift;
+    /// No prompt is computed: KV and kept sets are seeded random ones of the sizes that the policy
+    /// gives, so that a long context stands in seconds. Logits mean nothing then.
+    bool synthetic_prefill = false;
+    /// The published FullKV concatenates its cache at every token; this copies it likewise.
+    bool copy_cache_each_token = false;
+    /// Steps as CUDA graphs. Off where operations are recorded one by one, or to debug.
+    bool graphs = true;
+    /// Waits after every kernel and names it when it fails (HCPROF_CUDA_SYNC=1 sets it).
+    bool synchronous_kernels = false;
+    std::int32_t gather_blocks = 4;  ///< of 1,024 threads; few fill the link, more disturb
+    /// Rows of a run from which on the copy engine takes it instead of the gather kernel.
+    std::int32_t copy_engine_rows = 512;
+    /// Staging of fetches under way; 0: twice the largest that a star can need.
+    std::int64_t staging_bytes = 0;
+    std::uint64_t seed = 1;
+    int device = 0;
+};
+
+}  // namespace hc::cuda
