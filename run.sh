@@ -92,7 +92,7 @@ pack() {
 
     rm -rf "${output:?}"/{bin,heads,device.sh,sdpa_peer.py,pack.json}
     mkdir -p "$output/bin" "$output/heads"
-    for name in hcprof test_device test_device_engine device_bench retrieval_bench engine_bench; do
+    for name in hcprof test_device device_bench retrieval_bench engine_bench; do
         [ ! -x "$programs/$name" ] || cp "$programs/$name" "$output/bin/"
     done
     cp "$top/tests/device/device.sh" "$output/"

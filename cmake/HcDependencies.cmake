@@ -1,14 +1,26 @@
 # Packages; docs/hacking.md lists them with their Debian names.
 
+include(HcPortable)
+
 find_package(Threads REQUIRED)
 find_package(PkgConfig REQUIRED)
-find_package(fmt REQUIRED)
+if(HC_PORTABLE)
+  hc_portable_fmt()
+else()
+  find_package(fmt REQUIRED)
+endif()
 find_package(nlohmann_json REQUIRED)
 find_package(SQLite3 REQUIRED)
 find_package(zstd REQUIRED)
 find_package(CLI11 REQUIRED)
 pkg_check_modules(PCRE2 REQUIRED IMPORTED_TARGET libpcre2-8)
 pkg_check_modules(XXHASH REQUIRED IMPORTED_TARGET libxxhash)
+if(HC_PORTABLE)
+  hc_link_static(SQLite::SQLite3 libsqlite3.a m ${CMAKE_DL_LIBS} Threads::Threads)
+  hc_link_static(zstd::libzstd_shared libzstd.a Threads::Threads)
+  hc_link_static(PkgConfig::PCRE2 libpcre2-8.a)
+  hc_link_static(PkgConfig::XXHASH libxxhash.a)
+endif()
 
 # A yardstick of the benchmarks, where it is installed.
 find_package(BLAS QUIET)
@@ -27,5 +39,3 @@ if(NOT HC_ENABLE_GUI STREQUAL "OFF")
     find_package(Qt6 QUIET COMPONENTS Widgets Test)
   endif()
 endif()
-
-include(HcPortable)

@@ -3,16 +3,23 @@
 # Only libc's own libraries stay dynamic, and what the CUDA parts open at run time (cuBLASLt).
 
 option(HC_PORTABLE "Link everything but libc's and CUDA's own libraries into the programs" OFF)
-if(NOT HC_PORTABLE)
-  return()
-endif()
-if(HC_SANITIZE)
-  message(FATAL_ERROR "HC_PORTABLE is ON and HC_SANITIZE is '${HC_SANITIZE}', expected one of the two: "
-                      "sanitizers need their shared libraries")
+if(HC_PORTABLE)
+  if(HC_SANITIZE)
+    message(FATAL_ERROR "HC_PORTABLE is ON and HC_SANITIZE is '${HC_SANITIZE}', expected one of the two: "
+                        "sanitizers need their shared libraries")
+  endif()
+  # What travels is small: no symbols, nothing that is never called, no relocations.
+  add_compile_options("$<$<COMPILE_LANGUAGE:CXX>:-ffunction-sections;-fdata-sections>")
+  add_link_options(-static-libstdc++ -static-libgcc -Wl,--as-needed -Wl,--gc-sections -no-pie -s)
 endif()
 
-# Symbols would be half of the size.
-add_link_options(-static-libstdc++ -static-libgcc -Wl,--as-needed -s)
+# hc_portable_fmt(): fmt::fmt as a library of our own, since Debian has no libfmt.a.
+function(hc_portable_fmt)
+  find_path(HC_FMT_INCLUDE_DIR fmt/format-inl.h REQUIRED)
+  add_library(hc_fmt STATIC "${PROJECT_SOURCE_DIR}/cmake/portable_fmt.cpp")
+  target_include_directories(hc_fmt SYSTEM PUBLIC "${HC_FMT_INCLUDE_DIR}")
+  add_library(fmt::fmt ALIAS hc_fmt)
+endfunction()
 
 # hc_link_static(TARGET ARCHIVE [LINKS]): an imported TARGET becomes ARCHIVE, with what that needs.
 function(hc_link_static target archive)
@@ -30,11 +37,3 @@ function(hc_link_static target archive)
       IMPORTED_LOCATION "${HC_ARCHIVE_${archive}}" INTERFACE_LINK_LIBRARIES "${ARGN}")
   endif()
 endfunction()
-
-hc_link_static(SQLite::SQLite3 libsqlite3.a m ${CMAKE_DL_LIBS} Threads::Threads)
-hc_link_static(zstd::libzstd_shared libzstd.a Threads::Threads)
-hc_link_static(PkgConfig::PCRE2 libpcre2-8.a)
-hc_link_static(PkgConfig::XXHASH libxxhash.a)
-
-# Debian has no libfmt.a; with all of it in headers, --as-needed drops the shared library.
-set_target_properties(fmt::fmt PROPERTIES INTERFACE_COMPILE_DEFINITIONS FMT_HEADER_ONLY=1)

@@ -48,7 +48,7 @@ void CudaBackend::commit(DeviceSequence& seq, DeviceFetch& fetch, std::int64_t h
     timer_.edge(fetch.record.fetch_op, fetch.record.commit_op);
     fetch.holds_from = holds_from;
     fetch.done.record(stream);
-    worker_->committed(fetch);
+    worker_->committed(fetch, stream);
     if (timer_.enabled()) seq.unused_fetches.push_back({fetch.record.layer, fetch.record.id});
 }
 

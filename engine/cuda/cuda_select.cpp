@@ -105,9 +105,8 @@ void CudaBackend::begin_policy(DeviceSequence& seq, std::int64_t prompt) {
                        policy::largest_star_rows(profile, *seq.budgets) * 2 * row)
             : policy::default_staging_bytes(profile, *seq.budgets, shape_, settings, 1);
     if (worker_ == nullptr) {
-        worker_ =
-            std::make_unique<FetchWorker>(ledger_, host_ledger_, cuda_, fetch_.get(),
-                                          drift_scratch_, info_.memory_bytes);
+        worker_ = std::make_unique<FetchWorker>(ledger_, host_ledger_, cuda_, fetch_.get(),
+                                                drift_scratch_, info_.memory_bytes);
     }
     std::int64_t retrieving = 0;
     for (const auto& other : sequences_)

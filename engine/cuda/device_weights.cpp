@@ -17,6 +17,16 @@ using kernels::cuda::Bf16;
 
 constexpr std::int64_t kPieceBytes = std::int64_t{64} << 20;  // of a file, on its way
 
+std::int64_t largest_matrix(const model::Weights& weights) {
+    std::size_t largest = std::max(weights.embedding.size_bytes(), weights.lm_head.size_bytes());
+    for (const model::LayerWeights& l : weights.layers) {
+        for (const WeightView* view : {&l.q, &l.k, &l.v, &l.o, &l.gate, &l.up, &l.down}) {
+            largest = std::max(largest, view->size_bytes());
+        }
+    }
+    return static_cast<std::int64_t>(largest);
+}
+
 /// Hands out parts of one allocation, aligned as policy::device_weight_bytes counts them.
 class Builder {
 public:
@@ -28,7 +38,10 @@ public:
           size_(storage.size_bytes()),
           stream_(stream),
           seed_(seed) {
-        if (!model.shape_only) piece_ = DeviceBuffer(ledger, "weights on their way", kPieceBytes);
+        if (!model.shape_only) {
+            piece_bytes_ = std::min(kPieceBytes, largest_matrix(model.weights));
+            piece_ = DeviceBuffer(ledger, "weights on their way", piece_bytes_);
+        }
     }
 
     Bf16* take(std::int64_t elements) {
@@ -44,8 +57,8 @@ public:
         const std::int64_t unit = split.head_dim > 0 ? split.head_dim : 1;
         const auto row_bytes = static_cast<std::int64_t>(view.row_bytes());
         const std::int64_t rows_a_piece =
-            std::max<std::int64_t>(1, kPieceBytes / (row_bytes * unit)) * unit;
-        if (rows_a_piece * row_bytes > kPieceBytes) {
+            std::max<std::int64_t>(1, piece_bytes_ / (row_bytes * unit)) * unit;
+        if (rows_a_piece * row_bytes > piece_bytes_) {
             throw_refused("a weight matrix has rows too long for the device");
         }
         for (std::int64_t row = 0; row < view.rows; row += rows_a_piece) {
@@ -181,6 +194,7 @@ private:
     std::int64_t used_ = 0;
     cudaStream_t stream_;
     std::uint64_t seed_;
+    std::int64_t piece_bytes_ = 0;
     DeviceBuffer piece_;
 };
 

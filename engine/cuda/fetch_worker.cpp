@@ -163,7 +163,7 @@ DeviceFetch& FetchWorker::open(const ExpectedCheck& check_expected) {
     for (const auto& older : fetches_) {
         if (older->star != fetch->star || older->committed || older->superseded) continue;
         older->superseded = true;
-        if (older->staging_offset >= 0) ring_.give_back(older->staging_offset, nullptr);
+        if (older->staging_offset >= 0) ring_.give_back(older->staging_offset, std::nullopt);
         older->staging_offset = -1;
     }
     fetches_.push_back(std::move(fetch));
@@ -297,8 +297,9 @@ bool FetchWorker::take_staging(DeviceFetch& fetch) {
         fetch.dropped = true;
         return false;
     }
-    for (const cudaEvent_t event : ring_.take_dependencies()) {
-        check(cudaStreamWaitEvent(stream_, event, 0), "waiting for a commit");
+    // The stream remembers what it waits for; the events may go.
+    for (const Event& event : ring_.take_dependencies()) {
+        check(cudaStreamWaitEvent(stream_, event.get(), 0), "waiting for a commit");
     }
     std::byte* at = ring_.at(fetch.staging_offset);
     for (std::int32_t m = 0; m < fetch.arguments.num_members; ++m) {
@@ -390,11 +391,13 @@ void FetchWorker::wait_issued(DeviceFetch& fetch) {
     if (failure_ != nullptr) std::rethrow_exception(failure_);
 }
 
-void FetchWorker::committed(DeviceFetch& fetch) {
+void FetchWorker::committed(DeviceFetch& fetch, cudaStream_t stream) {
+    Event released;
+    released.record(stream);
     {
         const std::lock_guard lock(mutex_);
         fetch.committed = true;
-        ring_.give_back(fetch.staging_offset, &fetch.done);
+        ring_.give_back(fetch.staging_offset, std::move(released));
         fetch.staging_offset = -1;
     }
     changed_.notify_all();
@@ -421,7 +424,7 @@ void FetchWorker::drop(const DeviceSequence& sequence) {
     const std::lock_guard lock(mutex_);
     for (const auto& fetch : fetches_) {
         if (fetch->sequence == &sequence && fetch->staging_offset >= 0) {
-            ring_.give_back(fetch->staging_offset, nullptr);
+            ring_.give_back(fetch->staging_offset, std::nullopt);
         }
     }
     std::erase_if(fetches_, [&](const auto& fetch) { return fetch->sequence == &sequence; });

@@ -10,6 +10,7 @@
 #include <exception>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <thread>
 #include <vector>
 
@@ -104,10 +105,10 @@ public:
     [[nodiscard]] std::int64_t size_bytes() const { return memory_.size_bytes(); }
     /// An offset, or -1 when the oldest pieces still out leave no room.
     [[nodiscard]] std::int64_t take(std::int64_t bytes);
-    /// The piece may be overwritten once `after` has happened (null: at once, in stream order).
-    void give_back(std::int64_t offset, const Event* after);
+    /// The piece may be overwritten once `after` has happened (none: at once, in stream order).
+    void give_back(std::int64_t offset, std::optional<Event> after);
     /// Events that whoever writes into the piece taken last must wait for.
-    [[nodiscard]] std::vector<cudaEvent_t> take_dependencies();
+    [[nodiscard]] std::vector<Event> take_dependencies();
     [[nodiscard]] std::byte* at(std::int64_t offset) const {
         return memory_.as<std::byte>() + offset;
     }
@@ -117,11 +118,11 @@ private:
         std::int64_t offset;
         std::int64_t bytes;
         bool out;
-        cudaEvent_t after;
+        std::optional<Event> after;
     };
     GrowableMemory memory_;
     std::deque<Piece> pieces_;  // oldest first
-    std::vector<cudaEvent_t> dependencies_;
+    std::vector<Event> dependencies_;
 };
 
 class FetchWorker {
@@ -152,8 +153,8 @@ public:
     [[nodiscard]] std::vector<DeviceFetch*> due(const DeviceSequence& sequence, std::int64_t step);
     /// Waits until everything of the fetch is enqueued.
     void wait_issued(DeviceFetch& fetch);
-    /// The commit is enqueued, fetch.done recorded: staging may be reused after it.
-    void committed(DeviceFetch& fetch);
+    /// The commit is enqueued on `stream`, fetch.done recorded: staging may be reused after it.
+    void committed(DeviceFetch& fetch, cudaStream_t stream);
     /// Fetches whose fate is settled and whose events have happened; they leave the worker.
     [[nodiscard]] std::vector<std::unique_ptr<DeviceFetch>> take_settled(bool all);
     /// Forgets the open fetches of a sequence that goes away, after the stream is idle.

@@ -31,26 +31,27 @@ std::int64_t StagingRing::take(std::int64_t bytes) {
             }
         }
         if (offset >= 0) {
-            pieces_.push_back({offset, wanted, true, nullptr});
+            pieces_.push_back({offset, wanted, true, std::nullopt});
             return offset;
         }
         if (pieces_.front().out) return -1;
-        if (pieces_.front().after != nullptr) dependencies_.push_back(pieces_.front().after);
+        std::optional<Event>& after = pieces_.front().after;
+        if (after) dependencies_.push_back(std::move(*after));
         pieces_.pop_front();
     }
 }
 
-void StagingRing::give_back(std::int64_t offset, const Event* after) {
+void StagingRing::give_back(std::int64_t offset, std::optional<Event> after) {
     for (Piece& piece : pieces_) {
         if (piece.offset != offset || !piece.out) continue;
         piece.out = false;
-        piece.after = after != nullptr ? after->get() : nullptr;
+        piece.after = std::move(after);
         return;
     }
     HC_CHECK(!"a piece was given back that is not out");
 }
 
-std::vector<cudaEvent_t> StagingRing::take_dependencies() {
+std::vector<Event> StagingRing::take_dependencies() {
     return std::exchange(dependencies_, {});
 }
 

@@ -46,34 +46,29 @@ require_gpu() {
     fi
 }
 
-# run_tests [GTEST OPTIONS...]: every test program, then one line of counts over all. A program that
-# dies before its summary counts as one failure, that of the test it was in.
+# run_tests [GTEST OPTIONS...]: all tests, then one line of counts. Where the program dies before its
+# summary, that is one failure, of the test it was in.
 run_tests() {
-    local passed=0 failed=0 skipped=0 name line code current before
-    for name in test_device test_device_engine; do
-        [ -x "$here/bin/$name" ] || continue
-        say "$name"
-        code=0 current='' before=$failed
-        while IFS= read -r line; do
-            if [[ $line == $'\x04'* ]]; then
-                code=${line:1}
-                break
-            fi
-            printf '%s\n' "$line"
-            if [[ $line =~ ^\[\ RUN\ +\]\ (.*) ]]; then current=${BASH_REMATCH[1]}; fi
-            if [[ $line =~ ^\[\ +(PASSED|FAILED|SKIPPED)\ +\]\ ([0-9]+)\ test ]]; then
-                case ${BASH_REMATCH[1]} in
-                    PASSED) passed=$((passed + BASH_REMATCH[2])) ;;
-                    FAILED) failed=$((failed + BASH_REMATCH[2])) ;;
-                    SKIPPED) skipped=$((skipped + BASH_REMATCH[2])) ;;
-                esac
-            fi
-        done < <("$here/bin/$name" "$@" 2>&1; printf '\n\x04%s\n' $?)
-        if [ "$code" != 0 ] && [ "$failed" = "$before" ]; then
-            failed=$((failed + 1))
-            say "$name ended with exit code $code in ${current:-its start}"
+    local passed=0 failed=0 skipped=0 line code=0 current=''
+    while IFS= read -r line; do
+        if [[ $line == $'\x04'* ]]; then
+            code=${line:1}
+            break
         fi
-    done
+        printf '%s\n' "$line"
+        if [[ $line =~ ^\[\ RUN\ +\]\ (.*) ]]; then current=${BASH_REMATCH[1]}; fi
+        if [[ $line =~ ^\[\ +(PASSED|FAILED|SKIPPED)\ +\]\ ([0-9]+)\ test ]]; then
+            case ${BASH_REMATCH[1]} in
+                PASSED) passed=${BASH_REMATCH[2]} ;;
+                FAILED) failed=${BASH_REMATCH[2]} ;;
+                SKIPPED) skipped=${BASH_REMATCH[2]} ;;
+            esac
+        fi
+    done < <("$here/bin/test_device" "$@" 2>&1; printf '\n\x04%s\n' $?)
+    if [ "$code" != 0 ] && [ "$failed" = 0 ]; then
+        failed=1
+        say "test_device ended with exit code $code in ${current:-its start}"
+    fi
     say "$passed passed, $failed failed, $skipped skipped"
     [ "$failed" = 0 ] && [ "$passed" -gt 0 ]
 }

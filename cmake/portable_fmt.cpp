@@ -1,0 +1,21 @@
+// {fmt} 9 as a part of HC_PORTABLE's programs: Debian ships its shared library alone, and in
+// headers alone (FMT_HEADER_ONLY) it adds 90 KB to every object that uses it. Other than the
+// definitions of format-inl.h these are the instances that format.h declares and leaves to the
+// library.
+#include <fmt/format-inl.h>
+
+FMT_BEGIN_NAMESPACE
+namespace detail {
+
+template FMT_API auto dragonbox::to_decimal(float x) noexcept -> dragonbox::decimal_fp<float>;
+template FMT_API auto dragonbox::to_decimal(double x) noexcept -> dragonbox::decimal_fp<double>;
+template FMT_API locale_ref::locale_ref(const std::locale& locale);
+template FMT_API auto locale_ref::get<std::locale>() const -> std::locale;
+template FMT_API auto thousands_sep_impl(locale_ref) -> thousands_sep_result<char>;
+template FMT_API auto decimal_point_impl(locale_ref) -> char;
+template FMT_API void buffer<char>::append(const char*, const char*);
+template FMT_API void vformat_to(buffer<char>&, string_view, basic_format_args<format_context>,
+                                 locale_ref);
+
+}  // namespace detail
+FMT_END_NAMESPACE
