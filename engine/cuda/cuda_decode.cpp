@@ -161,7 +161,7 @@ std::unique_ptr<DecodeBatch> CudaBackend::make_batch(const std::vector<SequenceI
     batch->indptr = DeviceBuffer(ledger_, "step", 4 * entries);
     batch->lengths = DeviceBuffer(ledger_, "step", 4 * entries);
     check(k::plan_decode_attention(static_cast<std::int32_t>(n * shape_.num_kv_heads), group(),
-                                   head_dim(), batch->plan),
+                                   head_dim(), batch->plan, attention_ctas()),
           "plan of decode attention");
     batch->attention_workspace =
         DeviceBuffer(ledger_, "step", static_cast<std::int64_t>(batch->plan.workspace_bytes));

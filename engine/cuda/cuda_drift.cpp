@@ -100,6 +100,7 @@ void CudaBackend::enqueue_check(const DecodeBatch& batch, std::size_t row, StarS
     top.bitmaps = drift_scratch_.candidates;
     top.bitmap_stride = words;
     top.workspace = drift_scratch_.top_k_workspace;
+    top.may_use_clusters = cuda_.cluster_top_k;
     launched(k::top_k(top, stream), "top_k");
     k::DriftDecideArguments decide;
     decide.candidates = drift_scratch_.candidates;

@@ -24,6 +24,9 @@ struct CudaOptions {
     /// Waits after every kernel and names it when it fails (HCPROF_CUDA_SYNC=1 sets it).
     bool synchronous_kernels = false;
     std::int32_t gather_blocks = 4;  ///< of 1,024 threads; few fill the link, more disturb
+    /// Multiprocessors that attention leaves to the gather; the memory is full without them.
+    std::int32_t spare_sms = 4;
+    bool cluster_top_k = true;  ///< top-k of a row by a cluster of CTAs that own their SMs
     /// Rows of a run from which on the copy engine takes it instead of the gather kernel.
     std::int32_t copy_engine_rows = 512;
     /// Staging of fetches under way; 0: twice the largest that a star can need.

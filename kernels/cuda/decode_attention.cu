@@ -627,9 +627,9 @@ Variant choose(std::int32_t head_dim, std::int32_t group, std::int32_t num_pairs
 }  // namespace
 
 cudaError_t plan_decode_attention(std::int32_t num_pairs, std::int32_t group, std::int32_t head_dim,
-                                  DecodeAttentionPlan& plan) {
+                                  DecodeAttentionPlan& plan, std::int32_t max_ctas) {
     const Variant v = choose(head_dim, group, num_pairs);
-    if (v.kernel == nullptr) return cudaErrorInvalidValue;
+    if (v.kernel == nullptr || max_ctas < 0) return cudaErrorInvalidValue;
     DeviceLimits limits;
     if (const cudaError_t e = device_limits(limits); e != cudaSuccess) return e;
     // What the kernel declares itself is less than 1 KiB.
@@ -647,7 +647,8 @@ cudaError_t plan_decode_attention(std::int32_t num_pairs, std::int32_t group, st
     plan.head_dim = head_dim;
     plan.num_pairs = num_pairs;
     // One each: fewer partial results, and its stages suffice.
-    plan.num_ctas = limits.sms < kMaxCtas ? limits.sms : kMaxCtas;
+    const int most = max_ctas > 0 && max_ctas < limits.sms ? max_ctas : limits.sms;
+    plan.num_ctas = most < kMaxCtas ? most : kMaxCtas;
     plan.smem_bytes = v.smem_bytes;
     const std::size_t slots = static_cast<std::size_t>(plan.num_ctas) + num_pairs;
     plan.workspace_bytes = slots * group * (4u * head_dim + sizeof(float2)) +

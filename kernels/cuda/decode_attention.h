@@ -23,10 +23,12 @@ struct DecodeAttentionPlan {
     std::size_t workspace_bytes = 0;
 };
 
-/// For the current device. cudaErrorInvalidValue unless head_dim is 64, 96, 128 or 256, group
-/// 1 to 16 and num_pairs 1 to 2048.
+/// For the current device, with at most max_ctas CTAs (0: one for each multiprocessor).
+/// cudaErrorInvalidValue unless head_dim is 64, 96, 128 or 256, group 1 to 16 and num_pairs 1 to
+/// 2048.
 [[nodiscard]] cudaError_t plan_decode_attention(std::int32_t num_pairs, std::int32_t group,
-                                                std::int32_t head_dim, DecodeAttentionPlan& plan);
+                                                std::int32_t head_dim, DecodeAttentionPlan& plan,
+                                                std::int32_t max_ctas = 0);
 
 /// out [num_pairs, group, head_dim] = softmax(q k / sqrt(head_dim)) v for q of the same shape,
 /// over the lengths[pair] + cache.appended tokens of every pair; no tokens give zeros. Reads

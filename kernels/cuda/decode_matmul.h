@@ -37,6 +37,9 @@ struct DecodeMatmulArguments {
     std::int64_t rows = 0;
     std::int64_t cols = 0;
     std::int32_t n = 0;
+    /// CTAs at most; 0: one for each multiprocessor. The memory is full with fewer, so some can be
+    /// left to what runs beside.
+    std::int32_t max_ctas = 0;
     MatmulPrologue prologue = MatmulPrologue::kNone;
     MatmulEpilogue epilogue = MatmulEpilogue::kStoreBf16;
 

@@ -83,17 +83,29 @@ __device__ void stage_queries(const LogitParameters& p, int tiles, uint4* fragme
     }
 }
 
+/// The pages of a lane's keys first + n * 8 + lane / 4. Asked for a step ahead of the keys: loads
+/// of a multiprocessor return in order, so an index asked for just before would wait for all keys
+/// that are under way.
+template <int kKeyTiles>
+__device__ void load_pages(const LogitParameters& p, int first, std::int32_t (&pages)[kKeyTiles]) {
+    const int lane = threadIdx.x % 32;
+#pragma unroll
+    for (int n = 0; n < kKeyTiles; ++n) {
+        const int position = min(first + n * 8 + lane / 4, p.prompt - 1);
+        pages[n] = __ldg(p.page_indices + position / p.page_size);
+    }
+}
+
 template <int kDim, int kKeyTiles>
 __device__ void load_keys(const LogitParameters& p, int first,
+                          const std::int32_t (&pages)[kKeyTiles],
                           uint4 (&keys)[kKeyTiles][kDim / 32]) {
     const int lane = threadIdx.x % 32;
 #pragma unroll
     for (int n = 0; n < kKeyTiles; ++n) {
         const int position = min(first + n * 8 + lane / 4, p.prompt - 1);
-        const int page = position / p.page_size;
-        const int slot = position - page * p.page_size;
-        const std::int64_t token =
-            static_cast<std::int64_t>(p.page_indices[page]) * 2 * p.page_size + slot;
+        const int slot = position % p.page_size;
+        const std::int64_t token = static_cast<std::int64_t>(pages[n]) * 2 * p.page_size + slot;
         const uint4* key = p.pages + token * (kDim / 8) + lane % 4;
 #pragma unroll
         for (int w = 0; w < kDim / 32; ++w) keys[n][w] = __ldcs(key + w * 4);
@@ -162,7 +174,12 @@ __global__ void __launch_bounds__(kLogitThreads, 2) logit_kernel(LogitParameters
     const int step = static_cast<int>(gridDim.x) * kLogitWarps * kKeys;
     int first = (static_cast<int>(blockIdx.x) * kLogitWarps + warp) * kKeys;
     uint4 keys[kKeyTiles][kWords];
-    if (first < p.prompt) load_keys<kDim, kKeyTiles>(p, first, keys);
+    std::int32_t pages[kKeyTiles];
+    if (first < p.prompt) {
+        load_pages<kKeyTiles>(p, first, pages);
+        load_keys<kDim, kKeyTiles>(p, first, pages, keys);
+        load_pages<kKeyTiles>(p, first + step, pages);
+    }
     __syncthreads();
     for (; first < p.prompt; first += step) {
         for (int tile = 0; tile < tiles; tile += 2) {
@@ -182,7 +199,8 @@ __global__ void __launch_bounds__(kLogitThreads, 2) logit_kernel(LogitParameters
                 }
             }
             if (tile + 2 == tiles && first + step < p.prompt) {
-                load_keys<kDim, kKeyTiles>(p, first + step, keys);
+                load_keys<kDim, kKeyTiles>(p, first + step, pages, keys);
+                load_pages<kKeyTiles>(p, first + 2 * step, pages);
             }
 #pragma unroll
             for (int i = 0; i < 4; ++i) {

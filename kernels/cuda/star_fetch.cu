@@ -9,7 +9,8 @@ namespace {
 
 constexpr int kThreads = 256;
 constexpr int kScanThreads = 1024;
-constexpr int kGatherThreads = 1024;
+constexpr int kGatherThreads = 256;
+constexpr int kBlocksOfOne = 4;               // of 256 threads where the caller says one of 1,024
 constexpr int kInFlight = 4;                  // 16-byte loads of a lane
 constexpr int kMaxBlocks = 1056;              // eight for each of Hopper's multiprocessors
 constexpr int kPiece = kInFlight * kThreads;  // units of a block that copies
@@ -169,48 +170,83 @@ __device__ void count_pieces(const StarFetch& fetch, int row_units, int piece_un
 }
 static_assert(kMaxStarMembers == 32, "a lane a member");
 
+/// A warp's next piece of the fetch, this lane's view of it.
+struct GatherPiece {
+    int member;
+    std::int64_t first;  // unit of the member's staging that the piece begins with
+    std::int64_t units;  // of the member
+    std::int64_t row;    // of that unit
+    int offset;          // this lane's first unit within the row
+};
+
+__device__ GatherPiece locate(const StarFetch& fetch, const int* ends, int row_units, int piece,
+                              int member) {
+    while (piece >= ends[member]) ++member;
+    GatherPiece p;
+    p.member = member;
+    p.units = static_cast<std::int64_t>(fetch.num_rows[member]) * row_units;
+    p.first =
+        static_cast<std::int64_t>(piece - (member > 0 ? ends[member - 1] : 0)) * 32 * kInFlight;
+    p.row = p.first / row_units;
+    p.offset = static_cast<int>(p.first - p.row * row_units + threadIdx.x % 32);
+    return p;
+}
+
+/// Prompt positions of this lane's units; negative where there is nothing to bring.
+__device__ void load_positions(const StarFetch& fetch, const GatherPiece& p, int row_units,
+                               std::int32_t (&positions)[kInFlight]) {
+    const std::int32_t* list = fetch.positions + p.member * fetch.row_stride + p.row;
+#pragma unroll
+    for (int i = 0; i < kInFlight; ++i) {
+        const bool in = p.first + threadIdx.x % 32 + i * 32 < p.units;
+        positions[i] = in ? list[(p.offset + i * 32) / row_units] : -1;
+    }
+}
+
+/// A multiprocessor's loads return in order, so positions asked for when they are needed would wait
+/// for all rows that are on their way over the link: they are asked for a piece ahead. Small
+/// blocks: a large one has no place beside the attention, which would then wait for the whole
+/// transfer.
 __global__ void __launch_bounds__(kGatherThreads)
     gather_kernel(const __grid_constant__ StarFetch fetch) {
-    constexpr int kWarpPiece = 32 * kInFlight;
     __shared__ int ends[kMaxStarMembers];
     const int row_units = fetch.head_dim / 4;
-    count_pieces(fetch, row_units, kWarpPiece, ends);
+    count_pieces(fetch, row_units, 32 * kInFlight, ends);
     const int lane = static_cast<int>(threadIdx.x % 32);
     const int warps = static_cast<int>(gridDim.x) * (kGatherThreads / 32);
     const int total = ends[fetch.num_members - 1];
-    int member = 0;
-    for (int piece = static_cast<int>(blockIdx.x) * (kGatherThreads / 32) +
-                     static_cast<int>(threadIdx.x / 32);
-         piece < total; piece += warps) {
-        while (piece >= ends[member]) ++member;
-        const std::int64_t units = static_cast<std::int64_t>(fetch.num_rows[member]) * row_units;
-        const std::int64_t first =
-            static_cast<std::int64_t>(piece - (member > 0 ? ends[member - 1] : 0)) * kWarpPiece;
-        const auto first_row = static_cast<int>(first / row_units);
-        const int offset =
-            static_cast<int>(first - static_cast<std::int64_t>(first_row) * row_units) + lane;
-        const std::int32_t* positions = fetch.positions + member * fetch.row_stride + first_row;
-        const auto* source = reinterpret_cast<const uint4*>(fetch.members[member].host_rows);
-        auto* staging = reinterpret_cast<uint4*>(fetch.members[member].staging) + first + lane;
+    int piece =
+        static_cast<int>(blockIdx.x) * (kGatherThreads / 32) + static_cast<int>(threadIdx.x / 32);
+    if (piece >= total) return;
+    GatherPiece now = locate(fetch, ends, row_units, piece, 0);
+    std::int32_t positions[kInFlight];
+    load_positions(fetch, now, row_units, positions);
+    for (;;) {
+        const auto* source = reinterpret_cast<const uint4*>(fetch.members[now.member].host_rows);
         uint4 values[kInFlight];
         bool brought[kInFlight];
 #pragma unroll
         for (int i = 0; i < kInFlight; ++i) {
-            brought[i] = false;
-            if (first + lane + i * 32 < units) {
-                const int within = offset + i * 32;
-                const int row = within / row_units;
-                const std::int64_t position = positions[row];
-                brought[i] = position >= 0;
-                if (brought[i]) {
-                    values[i] = __ldcs(source + position * row_units + (within - row * row_units));
-                }
+            brought[i] = positions[i] >= 0;
+            const std::int64_t position = positions[i];
+            if (brought[i]) {
+                values[i] =
+                    __ldcs(source + position * row_units + (now.offset + i * 32) % row_units);
             }
+        }
+        auto* staging =
+            reinterpret_cast<uint4*>(fetch.members[now.member].staging) + now.first + lane;
+        piece += warps;
+        const bool more = piece < total;
+        if (more) {
+            now = locate(fetch, ends, row_units, piece, now.member);
+            load_positions(fetch, now, row_units, positions);
         }
 #pragma unroll
         for (int i = 0; i < kInFlight; ++i) {
             if (brought[i]) staging[i * 32] = values[i];
         }
+        if (!more) return;
     }
 }
 

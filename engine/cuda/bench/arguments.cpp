@@ -62,6 +62,12 @@ Arguments parse_arguments(const std::vector<std::string>& words) {
             steps = number(option, value, 10, kMostSteps);
         } else if (option == "--repeats") {
             repeats = number(option, value, 1, 100);
+        } else if (option == "--cluster-top-k") {
+            arguments.cluster_top_k = number(option, value, 0, 1);
+        } else if (option == "--spare-sms") {
+            arguments.spare_sms = number(option, value, 0, 64);
+        } else if (option == "--gather-blocks") {
+            arguments.gather_blocks = number(option, value, 1, 64);
         } else if (option == "--lag") {
             arguments.lag = number(option, value, 1, 3);
         } else if (option == "--model-file") {
@@ -95,6 +101,9 @@ each point beside the limits of the device measured in the same process.
                       compared with fullkv@224K needs that point in the same run
   --steps N           decode steps per run (500); variants take two fifths of it
   --repeats N         runs per point (3)
+  --cluster-top-k 0|1 top-k by clusters that own their multiprocessors (the engine's default)
+  --spare-sms N       multiprocessors that attention leaves to the gather (the engine's default)
+  --gather-blocks N   blocks of the gather kernel (the engine's default)
   --lag N             commit lag of batches, drift variants and published speedups (1)
   --quick             60 steps, one run
   --model-file GGUF   also a real model, with its own drift:

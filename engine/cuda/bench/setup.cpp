@@ -53,7 +53,11 @@ std::unique_ptr<CudaBackend> Setup::backend(const CudaOptions& options) const {
     engine.page_size = kPageTokens;
     engine.prefill_chunk = kPrefillChunk;
     engine.record_operations = false;
-    return std::make_unique<CudaBackend>(model, engine, options, nullptr);
+    CudaOptions all = options;
+    if (arguments.gather_blocks > 0) all.gather_blocks = arguments.gather_blocks;
+    if (arguments.spare_sms >= 0) all.spare_sms = arguments.spare_sms;
+    if (arguments.cluster_top_k >= 0) all.cluster_top_k = arguments.cluster_top_k == 1;
+    return std::make_unique<CudaBackend>(model, engine, all, nullptr);
 }
 
 runtime::SequenceOptions Setup::full(std::int64_t reserve) const {
