@@ -334,7 +334,9 @@ void FetchWorker::enqueue_transfer(DeviceFetch& fetch) {
         all_copied = all_copied && copied == fetch.rows[static_cast<std::size_t>(m)];
     }
     if (!all_copied) {
-        check(k::gather_star(fetch.arguments, options_.gather_blocks, stream_), "gather_star");
+        check(k::gather_star(fetch.arguments, options_.gather_blocks, stream_,
+                             options_.gather_threads),
+              "gather_star");
     }
     fetch.record.way = any_copied && all_copied ? FetchWay::kCopy : FetchWay::kGather;
     fetch.arrived.record(stream_);

@@ -23,7 +23,8 @@ struct CudaOptions {
     bool graphs = true;
     /// Waits after every kernel and names it when it fails (HCPROF_CUDA_SYNC=1 sets it).
     bool synchronous_kernels = false;
-    std::int32_t gather_blocks = 4;  ///< of 1,024 threads; few fill the link, more disturb
+    std::int32_t gather_blocks = 16;  ///< few fill the link, more disturb
+    std::int32_t gather_threads = 256;
     /// Multiprocessors that attention leaves to the gather; the memory is full without them.
     std::int32_t spare_sms = 4;
     bool cluster_top_k = true;  ///< top-k of a row by a cluster of CTAs that own their SMs

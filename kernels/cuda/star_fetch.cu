@@ -9,8 +9,7 @@ namespace {
 
 constexpr int kThreads = 256;
 constexpr int kScanThreads = 1024;
-constexpr int kGatherThreads = 256;
-constexpr int kBlocksOfOne = 4;               // of 256 threads where the caller says one of 1,024
+constexpr int kGatherThreads = 1024;          // at most
 constexpr int kInFlight = 4;                  // 16-byte loads of a lane
 constexpr int kMaxBlocks = 1056;              // eight for each of Hopper's multiprocessors
 constexpr int kPiece = kInFlight * kThreads;  // units of a block that copies
@@ -204,16 +203,15 @@ __device__ void load_positions(const StarFetch& fetch, const GatherPiece& p, int
 }
 
 /// A multiprocessor's loads return in order, so positions asked for when they are needed would wait
-/// for all rows that are on their way over the link: they are asked for a piece ahead. Small
-/// blocks: a large one has no place beside the attention, which would then wait for the whole
-/// transfer.
+/// for all rows that are on their way over the link: they are asked for a piece ahead.
 __global__ void __launch_bounds__(kGatherThreads)
     gather_kernel(const __grid_constant__ StarFetch fetch) {
     __shared__ int ends[kMaxStarMembers];
     const int row_units = fetch.head_dim / 4;
     count_pieces(fetch, row_units, 32 * kInFlight, ends);
     const int lane = static_cast<int>(threadIdx.x % 32);
-    const int warps = static_cast<int>(gridDim.x) * (kGatherThreads / 32);
+    const int block_warps = static_cast<int>(blockDim.x / 32);
+    const int warps = static_cast<int>(gridDim.x) * block_warps;
     const int total = ends[fetch.num_members - 1];
     int piece =
         static_cast<int>(blockIdx.x) * (kGatherThreads / 32) + static_cast<int>(threadIdx.x / 32);
@@ -481,12 +479,15 @@ cudaError_t plan_star(const StarFetch& fetch, const StarPlanOptions& options, cu
     return cudaGetLastError();
 }
 
-cudaError_t gather_star(const StarFetch& fetch, std::int32_t num_blocks, cudaStream_t stream) {
-    if (!is_valid(fetch) || num_blocks < 1 || num_blocks > kMaxGatherBlocks) {
+cudaError_t gather_star(const StarFetch& fetch, std::int32_t num_blocks, cudaStream_t stream,
+                        std::int32_t threads) {
+    if (!is_valid(fetch) || num_blocks < 1 || num_blocks > kMaxGatherBlocks || threads < 32 ||
+        threads > kGatherThreads || threads % 32 != 0) {
         return cudaErrorInvalidValue;
     }
     if (fetch.num_members == 0) return cudaSuccess;
-    gather_kernel<<<static_cast<unsigned>(num_blocks), kGatherThreads, 0, stream>>>(fetch);
+    gather_kernel<<<static_cast<unsigned>(num_blocks), static_cast<unsigned>(threads), 0, stream>>>(
+        fetch);
     return cudaGetLastError();
 }
 

@@ -89,10 +89,10 @@ struct StarPlanOptions {
                                     cudaStream_t stream);
 
 /// Brings the listed rows of all members that no copy brings into the staging buffers, by
-/// num_blocks (1 .. kMaxGatherBlocks) blocks of 1,024 threads. Neighbouring rows are read by one
-/// warp as one piece of up to 2 KiB, as gather_rows does; counts are read on the device.
+/// num_blocks (1 .. kMaxGatherBlocks) blocks of `threads`. Neighbouring rows are read by one warp
+/// as one piece of up to 2 KiB, as gather_rows does; counts are read on the device.
 [[nodiscard]] cudaError_t gather_star(const StarFetch& fetch, std::int32_t num_blocks,
-                                      cudaStream_t stream);
+                                      cudaStream_t stream, std::int32_t threads = 1024);
 
 /// Moves the staging rows of all members to their slots, and makes `wanted` resident. Moves
 /// 8 * head_dim bytes a row.

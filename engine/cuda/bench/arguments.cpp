@@ -64,6 +64,8 @@ Arguments parse_arguments(const std::vector<std::string>& words) {
             repeats = number(option, value, 1, 100);
         } else if (option == "--cluster-top-k") {
             arguments.cluster_top_k = number(option, value, 0, 1);
+        } else if (option == "--gather-threads") {
+            arguments.gather_threads = number(option, value, 32, 1024);
         } else if (option == "--spare-sms") {
             arguments.spare_sms = number(option, value, 0, 64);
         } else if (option == "--gather-blocks") {
@@ -103,6 +105,7 @@ each point beside the limits of the device measured in the same process.
   --repeats N         runs per point (3)
   --cluster-top-k 0|1 top-k by clusters that own their multiprocessors (the engine's default)
   --spare-sms N       multiprocessors that attention leaves to the gather (the engine's default)
+  --gather-threads N  threads of a gather block (the engine's default)
   --gather-blocks N   blocks of the gather kernel (the engine's default)
   --lag N             commit lag of batches, drift variants and published speedups (1)
   --quick             60 steps, one run

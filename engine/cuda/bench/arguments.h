@@ -16,6 +16,7 @@ struct Arguments {
     int repeats = 3;                ///< runs per point
     int cluster_top_k = -1;         ///< -1: the engine's default
     int spare_sms = -1;             ///< -1: the engine's default
+    int gather_threads = 0;         ///< 0: the engine's default
     int gather_blocks = 0;          ///< 0: the engine's default
     int lag = 1;                    ///< commit lag of batches and of variants of the drift
     std::optional<std::filesystem::path> model_file;

@@ -55,6 +55,7 @@ std::unique_ptr<CudaBackend> Setup::backend(const CudaOptions& options) const {
     engine.record_operations = false;
     CudaOptions all = options;
     if (arguments.gather_blocks > 0) all.gather_blocks = arguments.gather_blocks;
+    if (arguments.gather_threads > 0) all.gather_threads = arguments.gather_threads;
     if (arguments.spare_sms >= 0) all.spare_sms = arguments.spare_sms;
     if (arguments.cluster_top_k >= 0) all.cluster_top_k = arguments.cluster_top_k == 1;
     return std::make_unique<CudaBackend>(model, engine, all, nullptr);
