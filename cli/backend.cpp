@@ -22,7 +22,7 @@ runtime::Backend choose_backend(const std::string& option) {
     if (option == "cpu") return runtime::Backend::kCpu;
     const std::string why = why_no_cuda();
     if (why.empty()) return runtime::Backend::kCuda;
-    if (option == "cuda") throw_unavailable("--backend cuda: " + why);
+    if (option == "cuda") throw_unavailable("--" + why);
     return runtime::Backend::kCpu;
 }
 

@@ -8,8 +8,8 @@
 
 namespace hc::cli {
 
-/// Why backend cuda cannot be used (not in this build, no GPU, driver too old), one line; empty
-/// when it can.
+/// Why backend cuda cannot be used (not in this build, no GPU, driver too old): one line that begins
+/// with "backend cuda"; empty when it can.
 [[nodiscard]] std::string why_no_cuda();
 
 /// "cpu", "cuda", or "auto": cuda where it can be used. Throws Error(kUnavailable) for "cuda" where

@@ -58,6 +58,7 @@ void run(const Options& options, const Context& context) {
         return;
     }
     const model::Model model = open_model(options.model);
+    if (model.shape_only) throw_refused(model.name + " has no weights: there is no attention to calibrate on");
     TextSource source = options.text;
     source.reserve_tokens = options.generate;
     if (source.max_prompt_tokens == 0) source.max_prompt_tokens = std::min<std::int64_t>(5000, model.shape.context - options.generate);

@@ -81,6 +81,7 @@ private:
         picture_file_ = (fs::path(options_.folder) / "timeline.png").string();
         check_writable(trace_file_);
         model_.emplace(open_model(options_.model));
+        if (model_->tokenizer == nullptr) throw_refused(model_->name + " has no weights and no words: the demo needs both");
         TextSource source = options_.text;
         source.reserve_tokens = std::max(options_.generate, options_.calibrate);
         if (source.files.empty()) {

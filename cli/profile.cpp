@@ -133,6 +133,7 @@ void run(Options options, const Context& context) {
     options.text.reserve_tokens = options.generate;
     const std::vector<model::TokenId> prompt = prompt_tokens(model, options.text);
     const runtime::EngineOptions engine = engine_options(options.model);
+    check_runnable(model, engine);
     const std::string synthetic = synthetic_parts(model, engine);
     if (!synthetic.empty()) print_warning("synthetic: " + synthetic + "; times are real, tokens and quality mean nothing");
     if (!options.json && options.model.backend == "auto" && is_terminal(STDERR_FILENO)) {

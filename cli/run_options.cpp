@@ -51,9 +51,19 @@ runtime::EngineOptions engine_options(const ModelOptions& options) {
     if (engine.backend == runtime::Backend::kCuda) {
         engine.prefill_chunk = kDevicePrefillChunk;
     } else if (engine.drift || engine.synthetic_prefill) {
-        throw_unavailable("--drift and --prefill synthetic need backend cuda: " + why_no_cuda());
+        const std::string why = why_no_cuda();
+        throw_unavailable("--drift and --prefill synthetic need backend cuda, and " +
+                          (why.empty() ? std::string("--backend is cpu") : why));
     }
     return engine;
+}
+
+void check_runnable(const model::Model& model, const runtime::EngineOptions& options) {
+    if (model.shape_only && options.backend == runtime::Backend::kCpu) {
+        const std::string why = why_no_cuda();
+        throw_unavailable(model.name + " has no weights and needs backend cuda, and " +
+                          (why.empty() ? std::string("--backend is cpu") : why));
+    }
 }
 
 std::string synthetic_parts(const model::Model& model, const runtime::EngineOptions& options) {

@@ -25,6 +25,8 @@ struct ModelOptions {
 };
 void add_model_options(CLI::App& command, ModelOptions& options);
 [[nodiscard]] model::Model open_model(const ModelOptions& options);
+/// Throws Error(kUnavailable) for a shape without weights on the CPU: to be asked before anything is written.
+void check_runnable(const model::Model& model, const runtime::EngineOptions& options);
 /// What of a run with these options is made up, for labels and traces; empty: nothing.
 [[nodiscard]] std::string synthetic_parts(const model::Model& model, const runtime::EngineOptions& options);
 /// Throws Error(kUnavailable) for a backend that is not in this build or on this machine.

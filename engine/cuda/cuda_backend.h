@@ -171,9 +171,10 @@ private:
     [[nodiscard]] bool uses_dependent_launch() const {
         return info_.has_dependent_launch() && !timer_.enabled() && !cuda_.synchronous_kernels;
     }
-    /// Products take all multiprocessors: their CTAs are small enough to share one.
-    [[nodiscard]] std::int32_t attention_ctas() const {
-        return std::max(1, info_.num_sms - cuda_.spare_sms);
+    /// Where rows are fetched beside it, attention leaves the gather some multiprocessors. Products
+    /// take all: their CTAs are small enough to share one.
+    [[nodiscard]] std::int32_t attention_ctas(bool fetches) const {
+        return std::max(1, info_.num_sms - (fetches ? cuda_.spare_sms : 0));
     }
     [[nodiscard]] Bf16* queries_of(const DecodeBatch& batch, std::int32_t layer) const;
     [[nodiscard]] kernels::cuda::PagedKvCache cache_of(const DecodeBatch& batch,

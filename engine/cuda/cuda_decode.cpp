@@ -148,12 +148,13 @@ std::unique_ptr<DecodeBatch> CudaBackend::make_batch(const std::vector<SequenceI
     auto batch = std::make_unique<DecodeBatch>();
     batch->ids = ids;
     const auto n = static_cast<std::int64_t>(ids.size());
+    bool fetches = false;
     for (const SequenceId id : ids) {
         DeviceSequence& seq = sequence(id);
         batch->sequences.push_back(&seq);
-        if (seq.retrieves()) {
-            batch->ring_depth = std::max(batch->ring_depth, seq.settings().window);
-        }
+        if (!seq.retrieves()) continue;
+        fetches = true;
+        batch->ring_depth = std::max(batch->ring_depth, seq.settings().window);
     }
     batch->table_versions.assign(ids.size(), -1);
     batch->lengths_known.assign(ids.size(), -1);
@@ -161,7 +162,7 @@ std::unique_ptr<DecodeBatch> CudaBackend::make_batch(const std::vector<SequenceI
     batch->indptr = DeviceBuffer(ledger_, "step", 4 * entries);
     batch->lengths = DeviceBuffer(ledger_, "step", 4 * entries);
     check(k::plan_decode_attention(static_cast<std::int32_t>(n * shape_.num_kv_heads), group(),
-                                   head_dim(), batch->plan, attention_ctas()),
+                                   head_dim(), batch->plan, attention_ctas(fetches)),
           "plan of decode attention");
     batch->attention_workspace =
         DeviceBuffer(ledger_, "step", static_cast<std::int64_t>(batch->plan.workspace_bytes));

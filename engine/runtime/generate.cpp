@@ -49,8 +49,9 @@ public:
             if (progress.cancelled()) {
                 throw Error(ExitCode::kInterrupted, "interrupted while generating");
             }
-            if (options_.stop_at_end &&
-                engine_.model().tokenizer->ends_generation(result_.tokens.back())) {
+            const model::Tokenizer* tokenizer = engine_.model().tokenizer.get();
+            if (options_.stop_at_end && tokenizer != nullptr &&
+                tokenizer->ends_generation(result_.tokens.back())) {
                 break;
             }
         }

@@ -28,7 +28,7 @@ double number(std::string_view text, std::string_view key, double low, double hi
 SyntheticDrift parse_synthetic_drift(std::string_view text) {
     if (text != "synthetic" && !text.starts_with(kPrefix)) {
         throw_usage(fmt::format(
-            "--drift '{}': expected synthetic:rate=SHARE,new=SHARE,run=TOKENS,seed=N or trace:FILE",
+            "--drift '{}': expected synthetic:rate=SHARE,new=SHARE,run=TOKENS,seed=N",
             text));
     }
     SyntheticDrift drift;

@@ -194,5 +194,42 @@ TEST_F(BadInput, CompletionScriptIsValidBash) {
     EXPECT_THAT(r.out, HasSubstr("--drift-trace"));
 }
 
+TEST_F(BadInput, ShapesWithoutWeights) {
+    expect_error({"profile", "--model", "shape:llama-9", "--policy", "fullkv", "-o", path("out.sqlite")}, ExitCode::kUsage,
+                 "llama-3.1-8b");
+    expect_error({"profile", "--model", "shape:llama-3.1-8b", "--text", text_, "--policy", "fullkv", "-o", path("out.sqlite")},
+                 ExitCode::kUsage, "has no tokenizer");
+    expect_error({"profile", "--backend", "cpu", "--model", "shape:llama-3.1-8b", "--prompt-tokens", "100", "--policy",
+                  "fullkv", "-o", path("out.sqlite")},
+                 ExitCode::kUnavailable, "has no weights");
+    expect_error({"profile", "--backend", "cpu", "--model", model_, "--text", text_, "--drift", "synthetic", "--policy",
+                  "fullkv", "-o", path("out.sqlite")},
+                 ExitCode::kUnavailable, "need backend cuda");
+    expect_error({"profile", "--model", model_, "--text", text_, "--drift", "synthetic:rate=7", "--policy", "fullkv", "-o",
+                  path("out.sqlite")},
+                 ExitCode::kUsage, "rate=7");
+    expect_error({"calibrate", "--model", "shape:llama-3.1-8b", "--text", text_, "-o", path("out.json")},
+                 ExitCode::kRefused, "has no weights");
+    expect_nothing_written();
+}
+
+TEST_F(BadInput, ABackendThatIsNotHere) {
+    const test::ProcessResult r = hcprof({"profile", "--backend", "cuda", "--model", model_, "--text", text_, "--policy",
+                                          "fullkv", "-o", path("out.sqlite")});
+    // The tiny model's heads are of a size that no kernel has, so a machine with a GPU says that.
+    EXPECT_NE(r.exit_code, 0);
+    EXPECT_EQ(r.error_lines(), 1) << r.err;
+    EXPECT_THAT(r.err, ::testing::AnyOf(HasSubstr("--backend cuda"), HasSubstr("head dimension")));
+}
+
+TEST_F(BadInput, ModelFolders) {
+    fs::create_directory(folder_.path() / "empty");
+    expect_error(profile(path("empty"), text_), ExitCode::kInput, "config.json");
+    fs::create_directory(folder_.path() / "odd");
+    write("odd/config.json", "{\"architectures\": [\"GPT2LMHeadModel\"]}");
+    expect_error(profile(path("odd"), text_), ExitCode::kInput, "config.json");
+    expect_nothing_written();
+}
+
 }  // namespace
 }  // namespace hc

@@ -329,34 +329,5 @@ TEST_F(EngineAgainstItself, SequencesComeAndGo) {
     }
 }
 
-TEST(EngineWithoutDevice, SaysSoInOneLine) {
-    if (!cuda::why_no_device(0)) GTEST_SKIP() << "this machine has a GPU";
-    TemporaryFolder folder;
-    TinyModelOptions options = star_model();
-    options.head_dim = 64;
-    const model::Model model = model::load_model(write_tiny_model(folder.path(), options));
-    try {
-        const runtime::Engine engine = cuda::make_engine(model, device_options(), {});
-        FAIL() << "an engine without a device";
-    } catch (const Error& error) {
-        EXPECT_EQ(error.code(), ExitCode::kUnavailable);
-        EXPECT_THAT(error.what(), ::testing::HasSubstr("backend cuda"));
-        EXPECT_THAT(error.what(), ::testing::Not(::testing::HasSubstr("\n")));
-    }
-}
-
-TEST(EngineWithoutDevice, RefusesShapesWithoutKernels) {
-    TemporaryFolder folder;
-    TinyModelOptions options = star_model();
-    options.head_dim = 16;
-    const model::Model model = model::load_model(write_tiny_model(folder.path(), options));
-    try {
-        const runtime::Engine engine = cuda::make_engine(model, device_options(), {});
-        FAIL() << "an engine for head dimension 16";
-    } catch (const Error& error) {
-        EXPECT_THAT(error.what(), ::testing::HasSubstr("16"));
-    }
-}
-
 }  // namespace
 }  // namespace hc::test

