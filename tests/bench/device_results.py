@@ -247,6 +247,10 @@ class Folder:
     def __init__(self, arguments):
         self.arguments = arguments
 
+    def further_notes(self, name):
+        pairs = (note.partition("=") for note in self.arguments.note)
+        return [text for file, _, text in pairs if file == name]
+
     def save(self, name, title, command, rows, notes, raw):
         if not rows and not notes:
             return
@@ -255,7 +259,7 @@ class Folder:
             "command": command,
             "commit": self.arguments.commit,
             "machine": self.arguments.machine,
-            "notes": notes,
+            "notes": [*notes, *self.further_notes(name)],
             "rows": rows,
             "raw": raw,
         }
@@ -352,6 +356,8 @@ def main():
     parser.add_argument("--commit", required=True)
     parser.add_argument("--machine", required=True)
     parser.add_argument("--suffix", required=True)
+    parser.add_argument("--note", action="append", default=[], metavar="FILE=TEXT",
+                        help="a further note of one file, say engine_hetero=...")
     parser.add_argument("--out", type=pathlib.Path, default=TOP / "docs" / "results")
     arguments = parser.parse_args()
     folder = Folder(arguments)
