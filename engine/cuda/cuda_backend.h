@@ -191,7 +191,7 @@ private:
     void fetch_at_once(DeviceSequence& seq, StarState& star);
 
     // --- fetches (cuda_fetches.cpp)
-    void commit_due(DeviceSequence& seq);
+    void commit_due(const DecodeBatch& batch);
     void commit(DeviceSequence& seq, DeviceFetch& fetch, std::int64_t holds_from);
     void note_first_use(const DecodeBatch& batch, std::int32_t layer);
     void collect_fetches(bool all);

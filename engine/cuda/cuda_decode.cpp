@@ -63,7 +63,7 @@ void CudaBackend::run_step(std::span<const runtime::DecodeInput> inputs, const S
     refresh_batch(batch);
     fill_inputs(batch, inputs, plan);
     step_begin_.record(compute_.get());
-    for (DeviceSequence* seq : batch.sequences) commit_due(*seq);
+    commit_due(batch);
     const bool eager = must_be_eager(batch);
     const std::vector<ExpectedCheck> checks = expected_checks(batch);
     std::vector<ExpectedCheck> watched;  // those that the worker acts on

@@ -23,9 +23,11 @@ Positions positions_of(const std::uint32_t* bitmap, std::int64_t words) {
 
 }  // namespace
 
-void CudaBackend::commit_due(DeviceSequence& seq) {
-    if (worker_ == nullptr || !seq.retrieves()) return;
-    for (DeviceFetch* fetch : worker_->due(seq, seq.decode_steps)) commit(seq, *fetch, step_);
+void CudaBackend::commit_due(const DecodeBatch& batch) {
+    if (worker_ == nullptr) return;
+    for (DeviceFetch* fetch : worker_->due(batch.sequences)) {
+        commit(*fetch->sequence, *fetch, step_);
+    }
 }
 
 /// Enqueues the landing of a fetch behind its arrival: a short piece of the compute stream.

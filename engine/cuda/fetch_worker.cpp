@@ -17,6 +17,10 @@ bool has_ticket(std::uint64_t& where, std::uint64_t ticket) {
     return std::atomic_ref<std::uint64_t>(where).load(std::memory_order_acquire) == ticket;
 }
 
+std::uint64_t ticket_of(const ExpectedCheck& expected) {
+    return static_cast<std::uint64_t>(expected.step) + 1;
+}
+
 void relax() {
 #if defined(__x86_64__)
     __builtin_ia32_pause();
@@ -58,65 +62,25 @@ void FetchWorker::expect(std::vector<ExpectedCheck> checks) {
     if (checks.empty()) return;
     {
         const std::lock_guard lock(mutex_);
-        unseen_ += checks.size();
         for (ExpectedCheck& check : checks) expected_.push_back(check);
     }
     changed_.notify_all();
 }
 
+/// The calling thread sees to what the worker has not looked at yet: the worker may be waiting for
+/// room in the ring, which only a later commit makes.
 void FetchWorker::wait_checks() {
     std::unique_lock lock(mutex_);
-    changed_.wait(lock, [&] { return unseen_ == 0 || failure_ != nullptr; });
+    // The one that it is watching comes first, so that fetches open in the order of their checks.
+    changed_.wait(lock, [&] { return !watching_ || failure_ != nullptr; });
     if (failure_ != nullptr) std::rethrow_exception(failure_);
-}
-
-void FetchWorker::work() {
-    int device = options_.device;
-    try {
-        check(cudaSetDevice(device), "cudaSetDevice");
-        std::unique_lock lock(mutex_);
-        for (;;) {
-            changed_.wait(lock, [&] { return stop_ || !expected_.empty(); });
-            if (stop_) return;
-            const ExpectedCheck next = expected_.front();
-            expected_.pop_front();
-            busy_ = true;
-            lock.unlock();
-            handle(next);
-            lock.lock();
-            busy_ = false;
-            changed_.notify_all();
-        }
-    } catch (...) {
-        const std::lock_guard lock(mutex_);
-        failure_ = std::current_exception();
-        changed_.notify_all();
+    while (!expected_.empty()) {
+        const ExpectedCheck next = expected_.front();
+        expected_.pop_front();
+        HC_CHECK(has_ticket(next.star->header->ticket, ticket_of(next)));  // its step has ended
+        observe(next);
     }
-}
-
-void FetchWorker::handle(const ExpectedCheck& check_expected) {
-    StarState& star = *check_expected.star;
-    const auto ticket = static_cast<std::uint64_t>(check_expected.step) + 1;
-    while (!has_ticket(star.header->ticket, ticket)) {
-        if (stop_) return;
-        relax();
-    }
-    DeviceFetch* fetch = star.header->triggered != 0 ? &open(check_expected) : nullptr;
-    {
-        const std::lock_guard lock(mutex_);
-        --unseen_;
-    }
-    changed_.notify_all();
-    if (fetch == nullptr) return;
-    enqueue_wanted(*fetch);
-    enqueue_plan(*fetch);
-    read_plan(*fetch);
-    if (!take_staging(*fetch)) return;
-    enqueue_transfer(*fetch);
-    {
-        const std::lock_guard lock(mutex_);
-        fetch->issued = true;
-    }
+    lock.unlock();
     changed_.notify_all();
 }
 
@@ -124,18 +88,92 @@ void FetchWorker::wait_idle() {
     std::unique_lock lock(mutex_);
     draining_ = true;
     changed_.notify_all();
-    changed_.wait(lock, [&] { return (expected_.empty() && !busy_) || failure_ != nullptr; });
+    changed_.wait(lock, [&] {
+        const bool idle = expected_.empty() && opened_.empty() && !watching_ && !issuing_;
+        return idle || failure_ != nullptr;
+    });
     draining_ = false;
     if (failure_ != nullptr) std::rethrow_exception(failure_);
 }
 
-DeviceFetch& FetchWorker::fetch_now(const ExpectedCheck& check_expected) {
-    wait_idle();  // plans share their scratch
-    DeviceFetch& fetch = open(check_expected);
+void FetchWorker::work() {
+    try {
+        check(cudaSetDevice(options_.device), "cudaSetDevice");
+        std::unique_lock lock(mutex_);
+        for (;;) {
+            changed_.wait(lock, [&] { return stop_ || !expected_.empty() || !opened_.empty(); });
+            if (stop_) return;
+            if (!opened_.empty()) {
+                DeviceFetch& fetch = *opened_.front();
+                opened_.pop_front();
+                issuing_ = true;
+                lock.unlock();
+                issue(fetch);
+                lock.lock();
+                issuing_ = false;
+            } else {
+                const ExpectedCheck next = expected_.front();
+                expected_.pop_front();
+                watching_ = true;
+                lock.unlock();
+                const bool seen = watch(next);
+                lock.lock();
+                watching_ = false;
+                if (seen) observe(next);
+            }
+            changed_.notify_all();
+        }
+    } catch (...) {
+        const std::lock_guard lock(mutex_);
+        failure_ = std::current_exception();
+        watching_ = false;
+        issuing_ = false;
+        changed_.notify_all();
+    }
+}
+
+/// Polls until the check has been made. False: we end first.
+bool FetchWorker::watch(const ExpectedCheck& expected) const {
+    while (!has_ticket(expected.star->header->ticket, ticket_of(expected))) {
+        if (stop_) return false;
+        relax();
+    }
+    return true;
+}
+
+/// With the lock: a check that triggered becomes an open fetch.
+void FetchWorker::observe(const ExpectedCheck& expected) {
+    if (expected.star->header->triggered != 0) opened_.push_back(&open(expected));
+}
+
+/// Enqueues everything of a fetch but its commit.
+void FetchWorker::issue(DeviceFetch& fetch) {
+    plan(fetch);
+    if (!take_staging(fetch, true)) return;
+    enqueue_transfer(fetch);
+    const std::lock_guard lock(mutex_);
+    fetch.issued = true;
+}
+
+/// What is fetched and where it goes. Plans share their scratch and their stream, so one at a time.
+void FetchWorker::plan(DeviceFetch& fetch) {
+    const std::lock_guard lock(plan_mutex_);
     enqueue_wanted(fetch);
     enqueue_plan(fetch);
     read_plan(fetch);
-    HC_CHECK(take_staging(fetch));  // it is committed before the next one
+}
+
+DeviceFetch& FetchWorker::fetch_now(const ExpectedCheck& check_expected) {
+    DeviceFetch& fetch = [&]() -> DeviceFetch& {
+        const std::lock_guard lock(mutex_);
+        return open(check_expected);
+    }();
+    plan(fetch);
+    if (!take_staging(fetch, false)) {
+        throw_refused(
+            "staging is full of fetches of other sequences: one of commit lag 0 cannot wait for "
+            "their commits");
+    }
     if (check_expected.sequence->settings().asynchronous) {
         enqueue_transfer(fetch);
     } else {
@@ -145,7 +183,7 @@ DeviceFetch& FetchWorker::fetch_now(const ExpectedCheck& check_expected) {
     return fetch;
 }
 
-/// A newer trigger of the same star supersedes a fetch that is not committed yet.
+/// With the lock. A newer trigger of the same star supersedes a fetch that is not committed yet.
 DeviceFetch& FetchWorker::open(const ExpectedCheck& check_expected) {
     auto fetch = std::make_unique<DeviceFetch>();
     const policy::Settings& settings = check_expected.sequence->settings();
@@ -159,11 +197,13 @@ DeviceFetch& FetchWorker::open(const ExpectedCheck& check_expected) {
     record.layer = check_expected.star->layer;
     record.due_step = check_expected.engine_step + settings.commit_lag;
     record.queued_ns = now_ns();
-    const std::lock_guard lock(mutex_);
     for (const auto& older : fetches_) {
         if (older->star != fetch->star || older->committed || older->superseded) continue;
         older->superseded = true;
-        if (older->staging_offset >= 0) ring_.give_back(older->staging_offset, std::nullopt);
+        if (older->staging_offset >= 0) {
+            ring_.give_back(older->staging_offset, std::nullopt);
+            ++frees_;
+        }
         older->staging_offset = -1;
     }
     fetches_.push_back(std::move(fetch));
@@ -284,16 +324,25 @@ void FetchWorker::read_plan(DeviceFetch& fetch) {
     record.bytes = fetch.total_rows * 4 * fetch.arguments.head_dim;
 }
 
-/// Waits for commits to free the ring where it is full. False: it never will be, or we end.
-bool FetchWorker::take_staging(DeviceFetch& fetch) {
+/// With `may_wait`, waits for commits to free the ring where it is full. False: there is no room
+/// and will be none, or we end.
+bool FetchWorker::take_staging(DeviceFetch& fetch, bool may_wait) {
     fetch.staging_bytes = std::max<std::int64_t>(fetch.record.bytes, 16);
     std::unique_lock lock(mutex_);
+    if (may_wait) waiting_for_room_ = true;
     changed_.wait(lock, [&] {
-        if (stop_) return true;
-        if (fetch.superseded) return true;
+        if (stop_ || fetch.superseded) return true;
+        if (may_wait && tried_at_ != frees_) {
+            tried_at_ = frees_;
+            changed_.notify_all();  // somebody may wait for what is not to be had
+        }
         fetch.staging_offset = ring_.take(fetch.staging_bytes);
-        return fetch.staging_offset >= 0 || draining_;
+        return fetch.staging_offset >= 0 || draining_ || !may_wait;
     });
+    if (may_wait) {
+        waiting_for_room_ = false;
+        tried_at_ = kNever;
+    }
     if (stop_ || fetch.staging_offset < 0) {
         fetch.dropped = true;
         return false;
@@ -378,20 +427,32 @@ void FetchWorker::gather_on_host(DeviceFetch& fetch) {
     check(cudaStreamSynchronize(stream_), "copying gathered rows");
 }
 
-std::vector<DeviceFetch*> FetchWorker::due(const DeviceSequence& sequence, std::int64_t step) {
+std::vector<DeviceFetch*> FetchWorker::due(std::span<DeviceSequence* const> stepping) {
     std::vector<DeviceFetch*> out;
     const std::lock_guard lock(mutex_);
     for (const auto& fetch : fetches_) {
         const bool open = !fetch->committed && !fetch->superseded && !fetch->dropped;
-        if (fetch->sequence == &sequence && open && fetch->due <= step) out.push_back(fetch.get());
+        const bool steps =
+            std::find(stepping.begin(), stepping.end(), fetch->sequence) != stepping.end();
+        if (open && steps && fetch->due <= fetch->sequence->decode_steps) {
+            out.push_back(fetch.get());
+        }
     }
     return out;
 }
 
 void FetchWorker::wait_issued(DeviceFetch& fetch) {
     std::unique_lock lock(mutex_);
-    changed_.wait(lock, [&] { return fetch.issued || fetch.dropped || failure_ != nullptr; });
+    // Whoever waits here would be the one to commit: a ring that is full now stays full.
+    const auto stuck = [&] { return waiting_for_room_ && tried_at_ == frees_; };
+    changed_.wait(lock,
+                  [&] { return fetch.issued || fetch.dropped || failure_ != nullptr || stuck(); });
     if (failure_ != nullptr) std::rethrow_exception(failure_);
+    if (fetch.issued || fetch.dropped) return;
+    throw Error(ExitCode::kRefused,
+                "staging of " + std::to_string(ring_.size_bytes()) +
+                    " bytes is full of fetches that are committed later than one that waits for "
+                    "it: sequences of different commit lags need more");
 }
 
 void FetchWorker::committed(DeviceFetch& fetch, cudaStream_t stream) {
@@ -401,6 +462,7 @@ void FetchWorker::committed(DeviceFetch& fetch, cudaStream_t stream) {
         const std::lock_guard lock(mutex_);
         fetch.committed = true;
         ring_.give_back(fetch.staging_offset, std::move(released));
+        ++frees_;
         fetch.staging_offset = -1;
     }
     changed_.notify_all();
@@ -428,6 +490,7 @@ void FetchWorker::drop(const DeviceSequence& sequence) {
     for (const auto& fetch : fetches_) {
         if (fetch->sequence == &sequence && fetch->staging_offset >= 0) {
             ring_.give_back(fetch->staging_offset, std::nullopt);
+            ++frees_;
         }
     }
     std::erase_if(fetches_, [&](const auto& fetch) { return fetch->sequence == &sequence; });

@@ -11,6 +11,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <span>
 #include <thread>
 #include <vector>
 
@@ -140,8 +141,8 @@ public:
 
     /// The step that is launched next runs these checks. Their triggers become fetches.
     void expect(std::vector<ExpectedCheck> checks);
-    /// Waits until every expected check has been seen and its fetch, if it triggered, is open; the
-    /// step must have ended. Throws what the thread failed with.
+    /// Every expected check has been seen and its fetch, if it triggered, is open; the step must
+    /// have ended. Throws what the thread failed with.
     void wait_checks();
     /// Waits until the thread has nothing to do. A fetch that finds no room in the ring is dropped:
     /// nobody commits meanwhile.
@@ -149,9 +150,11 @@ public:
     /// Starts a fetch of a check that has ended, on the calling thread (commit lag 0).
     DeviceFetch& fetch_now(const ExpectedCheck& check);
 
-    /// Open fetches of a sequence that are due at `step`, oldest first.
-    [[nodiscard]] std::vector<DeviceFetch*> due(const DeviceSequence& sequence, std::int64_t step);
-    /// Waits until everything of the fetch is enqueued.
+    /// Open fetches of these sequences that are due at their present step, oldest first: they must
+    /// be committed in that order, or one could wait for room that another holds.
+    [[nodiscard]] std::vector<DeviceFetch*> due(std::span<DeviceSequence* const> stepping);
+    /// Waits until everything of the fetch is enqueued. Throws Error(kRefused) when it never will
+    /// be, because fetches that are committed later hold the ring.
     void wait_issued(DeviceFetch& fetch);
     /// The commit is enqueued on `stream`, fetch.done recorded: staging may be reused after it.
     void committed(DeviceFetch& fetch, cudaStream_t stream);
@@ -162,12 +165,15 @@ public:
 
 private:
     void work();
-    void handle(const ExpectedCheck& check);
+    [[nodiscard]] bool watch(const ExpectedCheck& expected) const;
+    void observe(const ExpectedCheck& expected);
+    void issue(DeviceFetch& fetch);
     DeviceFetch& open(const ExpectedCheck& check);
     void enqueue_wanted(DeviceFetch& fetch);
     void enqueue_plan(DeviceFetch& fetch);
     void read_plan(DeviceFetch& fetch);
-    [[nodiscard]] bool take_staging(DeviceFetch& fetch);
+    [[nodiscard]] bool take_staging(DeviceFetch& fetch, bool may_wait);
+    void plan(DeviceFetch& fetch);
     void enqueue_transfer(DeviceFetch& fetch);
     void gather_on_host(DeviceFetch& fetch);
 
@@ -176,12 +182,18 @@ private:
     cudaStream_t stream_;
     DriftScratch& scratch_;
 
-    std::mutex mutex_;  // of everything below but the thread
+    std::mutex plan_mutex_;  // of the scratch that plans share; taken before mutex_
+    std::mutex mutex_;       // of everything below but the thread
     std::condition_variable changed_;
     StagingRing ring_;
     std::deque<ExpectedCheck> expected_;
-    std::size_t unseen_ = 0;
-    bool busy_ = false;                                 // with a check or its fetch
+    static constexpr std::uint64_t kNever = ~std::uint64_t{0};
+    std::uint64_t frees_ = 0;                           // pieces of the ring given back so far
+    std::uint64_t tried_at_ = kNever;                   // frees when the thread last found no room
+    bool waiting_for_room_ = false;                     // the thread
+    std::deque<DeviceFetch*> opened_;                   // triggered, nothing of them enqueued yet
+    bool watching_ = false;                             // the thread, for a check
+    bool issuing_ = false;                              // the thread, with a fetch
     bool draining_ = false;                             // no commit will free the ring
     std::deque<std::unique_ptr<DeviceFetch>> fetches_;  // oldest first
     std::exception_ptr failure_;
