@@ -213,8 +213,7 @@ __global__ void __launch_bounds__(kGatherThreads)
     const int block_warps = static_cast<int>(blockDim.x / 32);
     const int warps = static_cast<int>(gridDim.x) * block_warps;
     const int total = ends[fetch.num_members - 1];
-    int piece =
-        static_cast<int>(blockIdx.x) * (kGatherThreads / 32) + static_cast<int>(threadIdx.x / 32);
+    int piece = static_cast<int>(blockIdx.x) * block_warps + static_cast<int>(threadIdx.x / 32);
     if (piece >= total) return;
     GatherPiece now = locate(fetch, ends, row_units, piece, 0);
     std::int32_t positions[kInFlight];

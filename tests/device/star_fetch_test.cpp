@@ -421,7 +421,10 @@ private:
                 (static_cast<std::size_t>(c_.caps[j]) + 1) * row_values_ * sizeof(std::uint16_t);
             HC_ASSERT_CUDA(cudaMemset(stagings_[j]->get(), 0xff, bytes));
         }
-        HC_ASSERT_CUDA(kernels::cuda::gather_star(fetch_, 1 + step_ % 5, nullptr));
+        // Blocks of every kind: each must share out all rows, whatever its number of warps.
+        constexpr std::int32_t kBlockThreads[] = {256, 1024, 32, 96};
+        HC_ASSERT_CUDA(kernels::cuda::gather_star(fetch_, 1 + step_ % 5, nullptr,
+                                                  kBlockThreads[step_ % 4]));
         for (std::size_t j = 0; j < members_; ++j) {
             SCOPED_TRACE(::testing::Message() << "member " << j);
             const Positions& fetched = expected.fetches[j].fetched;
@@ -576,6 +579,8 @@ TEST_F(DeviceStarFetch, RefusesWhatItCannotDo) {
     EXPECT_EQ(kernels::cuda::star_commit(fetch, nullptr), cudaErrorInvalidValue);
     fetch.head_dim = 64;
     EXPECT_EQ(kernels::cuda::gather_star(fetch, 0, nullptr), cudaErrorInvalidValue);
+    EXPECT_EQ(kernels::cuda::gather_star(fetch, 1, nullptr, 48), cudaErrorInvalidValue);
+    EXPECT_EQ(kernels::cuda::gather_star(fetch, 1, nullptr, 2048), cudaErrorInvalidValue);
     EXPECT_EQ(kernels::cuda::plan_star(fetch, {}, nullptr), cudaErrorInvalidValue);
 }
 
@@ -625,10 +630,17 @@ TEST_F(DeviceStarFetch, GathersRunsOfAnyLengthAndEmptyMembers) {
         const DeviceArray<std::int32_t> num_rows(counts);
         fetch.positions = device_positions.get();
         fetch.num_rows = num_rows.get();
-        HC_ASSERT_CUDA(
-            kernels::cuda::gather_star(fetch, static_cast<std::int32_t>(round) * 2 + 1, nullptr));
-        for (std::size_t j = 0; j < std::size(run_lengths); ++j) {
-            EXPECT_EQ(stagings[j]->read(), expected[j]) << "D " << head_dim << " member " << j;
+        for (const std::int32_t threads : {1024, 256, 32, 96}) {
+            for (const auto& staging : stagings) {
+                HC_ASSERT_CUDA(cudaMemset(staging->get(), 0xff,
+                                          (kRows + 1) * row_values * sizeof(std::uint16_t)));
+            }
+            HC_ASSERT_CUDA(kernels::cuda::gather_star(
+                fetch, static_cast<std::int32_t>(round) * 5 + 1, nullptr, threads));
+            for (std::size_t j = 0; j < std::size(run_lengths); ++j) {
+                EXPECT_TRUE(stagings[j]->read() == expected[j])
+                    << "D " << head_dim << " member " << j << ", " << threads << " threads";
+            }
         }
     }
 }

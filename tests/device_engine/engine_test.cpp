@@ -118,6 +118,39 @@ TEST_F(EngineAgainstItself, GraphsAndSingleLaunchesGiveTheSameBits) {
     EXPECT_EQ(runs[0], runs[2]) << "two equal runs differ: something depends on timing";
 }
 
+// Whoever brings the rows, the same ones must arrive: a row left out or brought to a wrong place
+// changes attention, and with it the logits.
+TEST_F(EngineAgainstItself, EveryWayOfTransferGivesTheSameBits) {
+    const model::Model model = load(star_model());
+    const HeadProfile profile = two_stars();
+    policy::Settings settings;
+    settings.ratio = 0.55;
+    settings.stable_threshold = 0.95;
+    const auto prompt = tokens_of(1500, model.shape.vocab);
+    const auto forced = tokens_of(40, model.shape.vocab, 1);
+    const auto run = [&](const CudaOptions& options) {
+        CudaBackend engine(model, device_options(), options, nullptr);
+        auto logits =
+            run_forced(engine, engine.add_sequence(compressed(profile, settings)), prompt, forced);
+        engine.finish();
+        EXPECT_GT(engine.fetch_statistics().commits, 0);
+        return logits;
+    };
+    CudaOptions copies;
+    copies.copy_engine_rows = 1;
+    const auto expected = run(copies);
+    EXPECT_TRUE(run({}) == expected) << "as usual";
+    for (const std::int32_t threads : {32, 256, 1024}) {
+        for (const std::int32_t blocks : {1, 16}) {
+            CudaOptions gather;
+            gather.copy_engine_rows = 1 << 20;
+            gather.gather_blocks = blocks;
+            gather.gather_threads = threads;
+            EXPECT_TRUE(run(gather) == expected) << blocks << " blocks of " << threads;
+        }
+    }
+}
+
 TEST_F(EngineAgainstItself, EveryModeAndCommitLagRuns) {
     const model::Model model = load(star_model());
     const HeadProfile profile = two_stars();
