@@ -423,8 +423,8 @@ private:
         }
         // Blocks of every kind: each must share out all rows, whatever its number of warps.
         constexpr std::int32_t kBlockThreads[] = {256, 1024, 32, 96};
-        HC_ASSERT_CUDA(kernels::cuda::gather_star(fetch_, 1 + step_ % 5, nullptr,
-                                                  kBlockThreads[step_ % 4]));
+        HC_ASSERT_CUDA(
+            kernels::cuda::gather_star(fetch_, 1 + step_ % 5, nullptr, kBlockThreads[step_ % 4]));
         for (std::size_t j = 0; j < members_; ++j) {
             SCOPED_TRACE(::testing::Message() << "member " << j);
             const Positions& fetched = expected.fetches[j].fetched;
