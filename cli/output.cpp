@@ -63,6 +63,10 @@ void check_writable(const std::string& path) {
         throw_io(fmt::format("cannot write '{}': there is no folder '{}'", path, folder.string()));
     }
     if (fs::is_directory(path, error)) throw_io(fmt::format("cannot write '{}': it is a folder", path));
+    // Finished files are renamed into place, which would remove a device or pipe of that name.
+    if (fs::exists(path, error) && !fs::is_regular_file(path, error)) {
+        throw_io(fmt::format("cannot write '{}': it is no regular file", path));
+    }
     if (::access(folder.c_str(), W_OK | X_OK) != 0) {
         throw_io(fmt::format("cannot write '{}': {}", path, std::strerror(errno)));
     }

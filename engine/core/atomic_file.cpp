@@ -4,6 +4,7 @@
 #include <cstring>
 #include <fcntl.h>
 #include <string>
+#include <system_error>
 #include <unistd.h>
 
 #include "engine/core/error.h"
@@ -16,6 +17,12 @@ void write_file_atomically(const std::filesystem::path& path, std::string_view c
         ::unlink(temporary.c_str());
         throw_io("cannot write '" + path.string() + "': " + std::strerror(error));
     };
+    // Renaming would put a plain file in the place of a device or pipe.
+    std::error_code status_error;
+    const auto status = std::filesystem::status(path, status_error);
+    if (std::filesystem::exists(status) && !std::filesystem::is_regular_file(status)) {
+        throw_io("cannot write '" + path.string() + "': it is no regular file");
+    }
     const int fd = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
     if (fd < 0) fail(errno);
     while (!contents.empty()) {
