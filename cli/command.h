@@ -22,11 +22,14 @@ struct Context {
 void setup_calibrate(CLI::App& app, const Context& context);
 void setup_profile(CLI::App& app, const Context& context);
 void setup_report(CLI::App& app, const Context& context);
+void setup_compare(CLI::App& app, const Context& context);
 void setup_simulate(CLI::App& app, const Context& context);
 void setup_budget(CLI::App& app, const Context& context);
+void setup_export(CLI::App& app, const Context& context);
 void setup_view(CLI::App& app, const Context& context);
 void setup_demo(CLI::App& app, const Context& context);
 void setup_hardware(CLI::App& app, const Context& context);
+void setup_doctor(CLI::App& app, const Context& context);
 void setup_completion(CLI::App& app, const Context& context);
 
 /// Parses and runs; returns the exit code. Errors are printed as one line on stderr.

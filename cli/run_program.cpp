@@ -63,10 +63,13 @@ int parse_and_run(int argc, const char* const* argv, const Context& context) {
     setup_calibrate(app, context);
     setup_profile(app, context);
     setup_report(app, context);
+    setup_compare(app, context);
     setup_simulate(app, context);
     setup_budget(app, context);
+    setup_export(app, context);
     setup_view(app, context);
     setup_hardware(app, context);
+    setup_doctor(app, context);
     setup_completion(app, context);
     try {
         app.parse(argc, argv);

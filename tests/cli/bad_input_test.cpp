@@ -3,6 +3,7 @@
 #include <fstream>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include "engine/core/error.h"
 #include "tests/support/paths.h"
@@ -142,6 +143,11 @@ TEST_F(BadInput, OutputThatCannotBeWritten) {
     expect_error(arguments, ExitCode::kIo, "/nowhere/at/all");
     arguments.back() = folder_.path().string();
     expect_error(arguments, ExitCode::kIo, "folder");
+    // Renaming a finished file over a pipe or device would remove it.
+    ASSERT_EQ(::mkfifo(path("pipe").c_str(), 0600), 0);
+    arguments.back() = path("pipe");
+    expect_error(arguments, ExitCode::kIo, "no regular file");
+    EXPECT_TRUE(fs::is_fifo(path("pipe")));
 }
 
 TEST_F(BadInput, AFullDiskIsSaidAndLeavesNothingThatDoesNotOpen) {
@@ -164,6 +170,13 @@ TEST_F(BadInput, FilesThatAreNoTrace) {
     expect_error({"report", write("text.sqlite", "just words\n")}, ExitCode::kInput, "text.sqlite");
     expect_error({"report", path("none.sqlite")}, ExitCode::kIo, "none.sqlite");
     expect_error({"simulate", write("other.sqlite", std::string(4096, 'x'))}, ExitCode::kInput, "other.sqlite");
+    for (const char* name : {"text.sqlite", "other.sqlite"}) {
+        expect_error({"export", path(name), "--chrome", path("out.json")}, ExitCode::kInput, name);
+        expect_error({"compare", path(name), path(name)}, ExitCode::kInput, name);
+    }
+    expect_error({"export", path("none.sqlite"), "--chrome", path("out.json")}, ExitCode::kIo, "none.sqlite");
+    expect_error({"compare", path("none.sqlite"), path("other.sqlite")}, ExitCode::kIo, "none.sqlite");
+    expect_nothing_written();
 }
 
 TEST_F(BadInput, WrongUse) {
