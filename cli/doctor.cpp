@@ -87,7 +87,7 @@ std::string bytes_text(std::int64_t bytes) {
 }
 
 /// 13000 of CUDA 13.0.
-std::string cuda_version_text(int version) {
+[[maybe_unused]] std::string cuda_version_text(int version) {
     return fmt::format("{}.{}", version / 1000, version % 1000 / 10);
 }
 
