@@ -75,7 +75,7 @@ CudaBackend::CudaBackend(const model::Model& model, const runtime::EngineOptions
       timer_(options.record_operations && observer != nullptr) {
     cuda_.synchronous_kernels = cuda_.synchronous_kernels || asked_to_wait();
     if (cuda_.synchronous_kernels) cuda_.graphs = false;
-    library_ = MatmulLibrary::open(library_ledger_, library_missing_);
+    library_ = MatmulLibrary::open(library_ledger_, no_library_why_);
     const std::vector<float> frequencies =
         runtime::rope_frequencies(shape_, model.weights.rope_factors);
     inv_freq_ = DeviceBuffer(ledger_, "step",

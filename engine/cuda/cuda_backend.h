@@ -260,8 +260,8 @@ private:
     PagePool pool_;
     PageTable table_;
     DeviceWeights weights_;
-    std::unique_ptr<MatmulLibrary> library_;  // null: library_missing_ says why
-    std::string library_missing_;
+    std::unique_ptr<MatmulLibrary> library_;  // null: no_library_why_ says why
+    std::string no_library_why_;
     DeviceBuffer inv_freq_;  // [head_dim / 2] fp32
 
     // Of a decode step, for up to max_batch_ sequences.

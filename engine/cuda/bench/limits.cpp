@@ -89,7 +89,7 @@ Limits measure_limits(const DeviceInfo& device) {
     limits.read_gb_per_s = read_rate(ledger, stream, device);
     limits.h2d_gb_per_s = copy_rate(ledger, stream);
     const std::unique_ptr<MatmulLibrary> library =
-        MatmulLibrary::open(ledger, limits.library_missing);
+        MatmulLibrary::open(ledger, limits.no_library_why);
     if (library != nullptr) limits.bf16_tflop_per_s = matmul_rate(ledger, stream, *library);
     return limits;
 }

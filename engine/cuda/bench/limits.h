@@ -11,7 +11,7 @@ struct Limits {
     double read_gb_per_s = 0;     ///< device memory, a kernel that only reads 4 GiB
     double h2d_gb_per_s = 0;      ///< 256 MiB of pinned host memory, copied
     double bf16_tflop_per_s = 0;  ///< cuBLASLt, 8192 x 8192 x 8192 on random data; 0: no library
-    std::string library_missing;  ///< why there is none
+    std::string no_library_why;   ///< why there is none
 };
 
 /// Needs 4 GiB of free device memory. Throws as check() does.

@@ -29,11 +29,11 @@ void measure_limits_point(Setup& setup, const DeviceInfo& info) {
         Json point;
         point["read_gb_per_s"] = rounded(setup.limits.read_gb_per_s);
         point["h2d_gb_per_s"] = rounded(setup.limits.h2d_gb_per_s);
-        if (setup.limits.library_missing.empty()) {
+        if (setup.limits.no_library_why.empty()) {
             point["bf16_tflop_per_s"] = rounded(setup.limits.bf16_tflop_per_s);
         } else {
             point["bf16_tflop_per_s"] = nullptr;
-            point["note"] = setup.limits.library_missing;
+            point["note"] = setup.limits.no_library_why;
         }
         return point;
     });
