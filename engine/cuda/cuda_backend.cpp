@@ -66,8 +66,10 @@ CudaBackend::CudaBackend(const model::Model& model, const runtime::EngineOptions
       cuda_(cuda),
       observer_(observer),
       info_(started(cuda)),
-      compute_(Priority::kHigh),
-      side_(Priority::kNormal),
+      compute_(Priority::kNormal),
+      // A step always has its next kernel waiting for room: few blocks of checks come first, or
+      // they would run when the step has ended.
+      side_(Priority::kHigh),
       fetch_(Priority::kLow),
       pool_(ledger_, 2 * options.page_size * model.shape.head_dim, info_.memory_bytes),
       table_(ledger_),
@@ -373,14 +375,36 @@ void CudaBackend::set_drift(const std::optional<SyntheticDrift>& drift) {
     if (drift.has_value() != cuda_.drift.has_value() && !drift_scratch_.memory.empty()) {
         throw_usage("synthetic drift cannot begin or end once a sequence has a prompt");
     }
+    settle_everything();
+    cuda_.drift = drift;
+    restart_worker();
+}
+
+void CudaBackend::retune(const CudaOptions& options) {
+    settle_everything();
+    cuda_.gather_blocks = options.gather_blocks;
+    cuda_.gather_threads = options.gather_threads;
+    cuda_.spare_sms = options.spare_sms;
+    cuda_.check_blocks = options.check_blocks;
+    cuda_.cluster_top_k = options.cluster_top_k;
+    cuda_.roomy_top_k = options.roomy_top_k;
+    cuda_.copy_engine_rows = options.copy_engine_rows;
+    cuda_.dependent_launch = options.dependent_launch;
+    for (const auto& batch : batches_) plan_attention(*batch);
+    restart_worker();
+}
+
+void CudaBackend::settle_everything() {
     for (const auto& seq : sequences_) {
         if (seq != nullptr) settle_fetches(*seq);
     }
     check(cudaStreamSynchronize(compute_.get()), "waiting for a step");
-    cuda_.drift = drift;
+}
+
+/// The worker and captured steps hold options of their own: others take their place.
+void CudaBackend::restart_worker() {
     for (const auto& batch : batches_) batch->graphs.clear();
     if (worker_ == nullptr) return;
-    // The worker holds options of its own: another one takes its place.
     const std::int64_t staging = worker_->staging_bytes();
     worker_.reset();
     worker_ = std::make_unique<FetchWorker>(ledger_, host_ledger_, cuda_, fetch_.get(),

@@ -89,6 +89,10 @@ public:
     /// Other synthetic drift from the next step on; fetches under way are given up. Drift cannot
     /// begin or end once a sequence has scratch: throws Error(kUsage).
     void set_drift(const std::optional<SyntheticDrift>& drift);
+    /// Other gather_blocks, gather_threads, spare_sms, check_blocks, cluster_top_k,
+    /// roomy_top_k, copy_engine_rows and dependent_launch from the next step on, for a bench that pins its host
+    /// tier once; fetches under way are given up.
+    void retune(const CudaOptions& options);
 
     [[nodiscard]] const MemoryLedger& device_ledger() const { return ledger_; }
     [[nodiscard]] const MemoryLedger& host_ledger() const { return host_ledger_; }
@@ -169,10 +173,14 @@ private:
     [[nodiscard]] bool must_be_eager(const DecodeBatch& batch) const;
     /// Event by event or kernel by kernel there is nothing to overlap.
     [[nodiscard]] bool uses_dependent_launch() const {
-        return info_.has_dependent_launch() && !timer_.enabled() && !cuda_.synchronous_kernels;
+        return cuda_.dependent_launch && info_.has_dependent_launch() && !timer_.enabled() &&
+               !cuda_.synchronous_kernels;
     }
     /// Where rows are fetched beside it, attention leaves the gather some multiprocessors. Products
     /// take all: their CTAs are small enough to share one.
+    void settle_everything();
+    void restart_worker();
+    void plan_attention(DecodeBatch& batch);
     [[nodiscard]] std::int32_t attention_ctas(bool fetches) const {
         return std::max(1, info_.num_sms - (fetches ? cuda_.spare_sms : 0));
     }

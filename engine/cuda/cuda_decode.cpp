@@ -148,12 +148,10 @@ std::unique_ptr<DecodeBatch> CudaBackend::make_batch(const std::vector<SequenceI
     auto batch = std::make_unique<DecodeBatch>();
     batch->ids = ids;
     const auto n = static_cast<std::int64_t>(ids.size());
-    bool fetches = false;
     for (const SequenceId id : ids) {
         DeviceSequence& seq = sequence(id);
         batch->sequences.push_back(&seq);
         if (!seq.retrieves()) continue;
-        fetches = true;
         batch->ring_depth = std::max(batch->ring_depth, seq.settings().window);
     }
     batch->table_versions.assign(ids.size(), -1);
@@ -161,19 +159,25 @@ std::unique_ptr<DecodeBatch> CudaBackend::make_batch(const std::vector<SequenceI
     const std::int64_t entries = shape_.num_layers * n * shape_.num_kv_heads;
     batch->indptr = DeviceBuffer(ledger_, "step", 4 * entries);
     batch->lengths = DeviceBuffer(ledger_, "step", 4 * entries);
-    check(k::plan_decode_attention(static_cast<std::int32_t>(n * shape_.num_kv_heads), group(),
-                                   head_dim(), batch->plan, attention_ctas(fetches)),
-          "plan of decode attention");
-    batch->attention_workspace =
-        DeviceBuffer(ledger_, "step", static_cast<std::int64_t>(batch->plan.workspace_bytes));
-    check(cudaMemsetAsync(batch->attention_workspace.as<void>(), 0, batch->plan.workspace_bytes,
-                          compute_.get()),
-          "clearing a workspace");
+    plan_attention(*batch);
     const std::int64_t row = n * q_elements();
     batch->ring =
         DeviceBuffer(ledger_, "query windows", 2 * shape_.num_layers * batch->ring_depth * row);
     take_over_queries(*batch);
     return batch;
+}
+
+void CudaBackend::plan_attention(DecodeBatch& batch) {
+    const bool fetches = std::any_of(batch.sequences.begin(), batch.sequences.end(),
+                                     [](const auto* seq) { return seq->retrieves(); });
+    const auto pairs = static_cast<std::int32_t>(batch.ids.size()) * num_kv_heads();
+    check(k::plan_decode_attention(pairs, group(), head_dim(), batch.plan, attention_ctas(fetches)),
+          "plan of decode attention");
+    batch.attention_workspace =
+        DeviceBuffer(ledger_, "step", static_cast<std::int64_t>(batch.plan.workspace_bytes));
+    check(cudaMemsetAsync(batch.attention_workspace.as<void>(), 0, batch.plan.workspace_bytes,
+                          compute_.get()),
+          "clearing a workspace");
 }
 
 /// Queries of earlier steps that checks still look at, from the batch that a sequence was in.

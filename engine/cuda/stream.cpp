@@ -63,7 +63,9 @@ Graph::Graph(cudaStream_t stream, const std::function<void()>& work) {
         throw;
     }
     check(cudaStreamEndCapture(stream, &captured), "capturing a step");
-    const cudaError_t status = cudaGraphInstantiate(&graph_, captured, 0);
+    // Without the flag all of it has the priority of the stream that it is launched into.
+    const cudaError_t status =
+        cudaGraphInstantiate(&graph_, captured, cudaGraphInstantiateFlagUseNodePriority);
     static_cast<void>(cudaGraphDestroy(captured));
     check(status, "making a graph of a step");
     check(cudaGraphUpload(graph_, stream), "uploading the graph of a step");

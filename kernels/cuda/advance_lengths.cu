@@ -33,6 +33,7 @@ cudaError_t advance_lengths(std::int32_t* lengths, std::int32_t num_lengths,
     if (most == 0) return cudaSuccess;
     const Params params{lengths, positions, num_lengths, num_positions};
     const unsigned ctas = (static_cast<unsigned>(most) + kThreads - 1) / kThreads;
+    run_beside_others(advance_lengths_kernel);
     return launch(advance_lengths_kernel, {ctas, kThreads, 0}, pdl, stream, params);
 }
 

@@ -390,7 +390,7 @@ __device__ inline void add_scaled(float4& sum, const float4& v, float weight) {
     sum.w += v.w * weight;
 }
 
-constexpr int kPartBatch = 10;  // loads in flight: L2 takes long, the sums nothing
+constexpr int kPartBatch = 16;  // loads in flight: L2 takes long, the sums nothing
 
 // Parts first, first + step, ... of one quad of columns.
 __device__ inline void load_parts(float4 (&part)[kPartBatch], const float* quad_of_first_part,

@@ -1,5 +1,6 @@
 #include "kernels/cuda/drift.h"
 
+#include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/top_k.h"
 
 namespace hc::kernels::cuda {
@@ -115,6 +116,7 @@ cudaError_t drift_decide(const DriftDecideArguments& a, cudaStream_t stream) {
         a.step_counter == nullptr || a.host_header == nullptr) {
         return cudaErrorInvalidValue;
     }
+    run_beside_others(decide_kernel);
     decide_kernel<<<1, kThreads, 0, stream>>>(a);
     return cudaGetLastError();
 }

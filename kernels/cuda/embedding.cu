@@ -1,4 +1,5 @@
 #include "kernels/cuda/bf16_vector.cuh"
+#include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/ops.h"
 
 namespace hc::kernels::cuda {
@@ -39,6 +40,7 @@ cudaError_t embedding(const Bf16* table, std::int64_t vocabulary, std::int64_t d
                       const std::int32_t* ids, std::int32_t n, Bf16* out, cudaStream_t stream) {
     if (n < 0 || vocabulary < 1 || dim < 8 || dim % 8 != 0) return cudaErrorInvalidValue;
     if (n == 0) return cudaSuccess;
+    run_beside_others(embedding_kernel);
     embedding_kernel<<<static_cast<unsigned>(n), kThreads, 0, stream>>>(table, vocabulary, dim, ids,
                                                                         out);
     return cudaGetLastError();
@@ -49,6 +51,7 @@ cudaError_t embedding_f32(const Bf16* table, std::int64_t vocabulary, std::int64
                           cudaStream_t stream) {
     if (n < 0 || vocabulary < 1 || dim < 8 || dim % 8 != 0) return cudaErrorInvalidValue;
     if (n == 0) return cudaSuccess;
+    run_beside_others(embedding_f32_kernel);
     embedding_f32_kernel<<<static_cast<unsigned>(n), kThreads, 0, stream>>>(table, vocabulary, dim,
                                                                             ids, out);
     return cudaGetLastError();

@@ -72,6 +72,15 @@ template <typename Params>
                                 cudaSharedmemCarveoutMaxShared);
 }
 
+/// For kernels that run beside a step's: a block finds a place on a multiprocessor only while its
+/// L1 is divided as the kernel asks, and attention and products divide it for the most shared
+/// memory. A failure is what cudaGetLastError() gives after the launch.
+template <typename... Params>
+void run_beside_others(void (*kernel)(Params...)) {
+    (void)cudaFuncSetAttribute(kernel, cudaFuncAttributePreferredSharedMemoryCarveout,
+                               cudaSharedmemCarveoutMaxShared);
+}
+
 struct LaunchShape {
     unsigned ctas = 1;
     unsigned threads = 1;

@@ -1,5 +1,7 @@
 #include "kernels/cuda/query_window.h"
 
+#include "kernels/cuda/launch.cuh"
+
 namespace hc::kernels::cuda {
 namespace {
 
@@ -25,6 +27,7 @@ cudaError_t gather_query_window(const Bf16* ring, std::int64_t ring_stride, std:
         head_dim < 8 || head_dim % 8 != 0 || ring_stride % 8 != 0) {
         return cudaErrorInvalidValue;
     }
+    run_beside_others(gather_query_window_kernel);
     gather_query_window_kernel<<<static_cast<unsigned>(window), kThreads, 0, stream>>>(
         ring, ring_stride, depth, oldest, static_cast<std::int64_t>(head) * group * head_dim,
         group * head_dim, out);

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "kernels/cuda/launch.cuh"
+
 namespace hc::kernels::cuda {
 namespace {
 
@@ -336,13 +338,16 @@ cudaError_t sample(const SampleArguments& a, cudaStream_t stream) {
     if (a.n == 0) return cudaSuccess;
     const auto rows = static_cast<unsigned>(a.n);
     if (a.temperature > 0) {
+        run_beside_others(sample_kernel);
         sample_kernel<<<rows, kThreads, 0, stream>>>(a);
         return cudaGetLastError();
     }
     auto* partials = static_cast<Mass*>(a.workspace);
     const int blocks = greedy_blocks(a.vocab);
     const dim3 grid(static_cast<unsigned>(blocks), rows);
+    run_beside_others(segment_best_kernel);
     segment_best_kernel<<<grid, kGreedyThreads, 0, stream>>>(a.logits, a.stride, a.vocab, partials);
+    run_beside_others(row_best_kernel);
     row_best_kernel<<<rows, kGreedyThreads, 0, stream>>>(partials, blocks, a.tokens);
     return cudaGetLastError();
 }

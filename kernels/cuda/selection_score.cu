@@ -3,13 +3,16 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "kernels/cuda/launch.cuh"
+
 namespace hc::kernels::cuda {
 namespace {
 
-constexpr int kLogitThreads = 256;
+constexpr int kLogitThreads = 128;
 constexpr int kLogitWarps = kLogitThreads / 32;
-constexpr int kMaxLogitBlocks = 264;  // two for each of Hopper's 132 multiprocessors
-constexpr int kTileRows = 16;         // rows of one mma.m16n8k16
+constexpr int kMaxLogitBlocks = 528;  // four for each of Hopper's 132 multiprocessors
+constexpr int kRoomyBlocks = 132;
+constexpr int kTileRows = 16;  // rows of one mma.m16n8k16
 constexpr float kLog2E = 1.4426950408889634F;
 constexpr int kPoolThreads = 256;
 constexpr int kPoolTile = 4 * kPoolThreads;
@@ -158,7 +161,7 @@ __device__ void write_partials(const LogitParameters& p, int tiles, const Partia
 /// in registers and runs all query rows over them, two tiles at a time; the next keys are on
 /// their way while the last two tiles are finished. Memory-bound: prompt * kDim * 2 bytes.
 template <int kDim, int kKeyTiles>
-__global__ void __launch_bounds__(kLogitThreads, 2) logit_kernel(LogitParameters p) {
+__global__ void __launch_bounds__(kLogitThreads, 4) logit_kernel(LogitParameters p) {
     constexpr int kWords = kDim / 32;  // 16-byte loads of one lane for one key
     constexpr int kKeys = 8 * kKeyTiles;
     extern __shared__ uint4 fragments[];
@@ -230,6 +233,7 @@ struct PoolParameters {
     int group;
     int rows;
     int width;  // min(pool_width, prompt)
+    int tiles;  // of kPoolTile positions
 };
 
 /// The whole row's maximum and sum; one warp a row, which has all its loads on their way at once.
@@ -291,18 +295,14 @@ __device__ void stage_probabilities(const float4 (&x)[kOwnUnits], Partial total,
     }
 }
 
-/// kWidth 0: the width is p.width.
+/// The block's positions from `first` on, for one query of the window.
 template <int kWidth>
-__global__ void __launch_bounds__(kPoolThreads, 6) pool_kernel(PoolParameters p) {
-    __shared__ Partial merged[kMaxGroup];
-    __shared__ __align__(16) float staged[2][kPoolTile + 2 * kPoolHalo];
-    const int window = static_cast<int>(blockIdx.y);
-    const int first = static_cast<int>(blockIdx.x) * kPoolTile;
+__device__ void pool_tile(const PoolParameters& p, int window, int first, const Partial* merged,
+                          float (*staged)[kPoolTile + 2 * kPoolHalo]) {
     const int width = kWidth > 0 ? kWidth : p.width;
     const auto divisor = static_cast<float>(width);
     float4 logits[kOwnUnits];
     load_logits(p, window * p.group, first, logits);
-    merge_partials(p, window, merged);
     float best[4] = {-INFINITY, -INFINITY, -INFINITY, -INFINITY};
     for (int g = 0; g < p.group; ++g) {
         float* row = staged[g % 2];  // the other half may still be read for the head before
@@ -324,6 +324,20 @@ __global__ void __launch_bounds__(kPoolThreads, 6) pool_kernel(PoolParameters p)
     }
 }
 
+/// kWidth 0: the width is p.width.
+template <int kWidth>
+__global__ void __launch_bounds__(kPoolThreads, 5) pool_kernel(PoolParameters p) {
+    __shared__ Partial merged[kMaxGroup];
+    __shared__ __align__(16) float staged[2][kPoolTile + 2 * kPoolHalo];
+    const int window = static_cast<int>(blockIdx.y);
+    merge_partials(p, window, merged);
+    for (int tile = static_cast<int>(blockIdx.x); tile < p.tiles;
+         tile += static_cast<int>(gridDim.x)) {
+        pool_tile<kWidth>(p, window, tile * kPoolTile, merged, staged);
+        if (p.group % 2 == 1) __syncthreads();  // the next tile begins in the half just read
+    }
+}
+
 std::int64_t padded_stride(std::int32_t prompt) {
     return (static_cast<std::int64_t>(prompt) + 3) / 4 * 4;
 }
@@ -339,18 +353,15 @@ cudaError_t launch_logits(const LogitParameters& p, int blocks, cudaStream_t str
                                                        static_cast<int>(shared));
         if (error != cudaSuccess) return error;
     }
+    run_beside_others(logit_kernel<kDim, kKeyTiles>);
     logit_kernel<kDim, kKeyTiles><<<blocks, kLogitThreads, shared, stream>>>(p);
     return cudaGetLastError();
 }
 
-int logit_blocks(std::int32_t prompt, int keys_of_a_block) {
-    return std::min(kMaxLogitBlocks, (prompt + keys_of_a_block - 1) / keys_of_a_block);
-}
-
-cudaError_t launch_logits(const LogitParameters& p, std::int32_t head_dim, int& blocks,
-                          cudaStream_t stream) {
-    const int keys = head_dim == 64 ? 32 : 16;  // of one warp
-    blocks = logit_blocks(p.prompt, keys * kLogitWarps);
+cudaError_t launch_logits(const LogitParameters& p, std::int32_t head_dim, int most_blocks,
+                          int& blocks, cudaStream_t stream) {
+    const int keys = (head_dim == 64 ? 32 : 16) * kLogitWarps;  // of one block
+    blocks = std::min({kMaxLogitBlocks, most_blocks, (p.prompt + keys - 1) / keys});
     switch (head_dim) {
         case 64:
             return launch_logits<64, 4>(p, blocks, stream);
@@ -368,7 +379,7 @@ cudaError_t launch_logits(const LogitParameters& p, std::int32_t head_dim, int& 
 bool valid(const SelectionScoreArguments& a) {
     return a.prompt >= 0 && a.prompt <= (1 << 30) && a.page_size >= 1 && a.window >= 1 &&
            a.window <= kMaxWindow && a.group >= 1 && a.group <= kMaxGroup && a.pool_width >= 1 &&
-           a.pool_width <= kMaxPoolWidth && a.score_stride >= a.prompt;
+           a.pool_width <= kMaxPoolWidth && a.score_stride >= a.prompt && a.max_blocks >= 0;
 }
 
 }  // namespace
@@ -397,15 +408,31 @@ cudaError_t selection_score(const SelectionScoreArguments& a, cudaStream_t strea
                                 a.prompt,
                                 rows,
                                 kLog2E / sqrtf(static_cast<float>(a.head_dim))};
+    const int most_blocks = a.max_blocks > 0 ? a.max_blocks : kMaxLogitBlocks;
     int blocks = 0;
-    const cudaError_t error = launch_logits(logit, a.head_dim, blocks, stream);
+    const cudaError_t error = launch_logits(logit, a.head_dim, most_blocks, blocks, stream);
     if (error != cudaSuccess) return error;
-    const PoolParameters pool{logits, partials, a.scores, stride, a.score_stride,
-                              blocks, a.prompt, a.group,  rows,   std::min(a.pool_width, a.prompt)};
-    const dim3 grid((a.prompt + kPoolTile - 1) / kPoolTile, a.window);
+    const PoolParameters pool{logits,
+                              partials,
+                              a.scores,
+                              stride,
+                              a.score_stride,
+                              blocks,
+                              a.prompt,
+                              a.group,
+                              rows,
+                              std::min(a.pool_width, a.prompt),
+                              (a.prompt + kPoolTile - 1) / kPoolTile};
+    // One on a multiprocessor leaves room for a block of attention, two would not.
+    const int columns = a.max_blocks > 0
+                            ? std::max(1, std::min(2 * a.max_blocks, kRoomyBlocks) / a.window)
+                            : pool.tiles;
+    const dim3 grid(std::min(columns, pool.tiles), a.window);
     if (pool.width == 5) {
+        run_beside_others(pool_kernel<5>);
         pool_kernel<5><<<grid, kPoolThreads, 0, stream>>>(pool);
     } else {
+        run_beside_others(pool_kernel<0>);
         pool_kernel<0><<<grid, kPoolThreads, 0, stream>>>(pool);
     }
     return cudaGetLastError();

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/top_k.h"
 
 namespace hc::kernels::cuda {
@@ -453,13 +454,16 @@ cudaError_t plan_star(const StarFetch& fetch, const StarPlanOptions& options, cu
     w.num_large = w.num_slots + fetch.num_members;
     if (members > 0) {
         if (options.best != nullptr) {
+            run_beside_others(prefix_kernel);
             prefix_kernel<<<members, kScanThreads, 0, stream>>>(fetch, options.best, words);
         }
         if (words > 0) {
+            run_beside_others(difference_kernel);
             difference_kernel<<<dim3(blocks_for(words, kThreads), members), kThreads, 0, stream>>>(
                 fetch, options.missing_only, words);
         }
         if (slot_words > 0) {
+            run_beside_others(free_slots_kernel);
             free_slots_kernel<<<dim3(blocks_for(fetch.row_stride, kThreads), members), kThreads, 0,
                                 stream>>>(fetch, options.missing_only, words, w.free_slots,
                                           slot_words);
@@ -467,10 +471,12 @@ cudaError_t plan_star(const StarFetch& fetch, const StarPlanOptions& options, cu
         const cudaError_t error = compact_lists(fetch, words, w, slot_words, stream);
         if (error != cudaSuccess) return error;
         if (has_large) {
+            run_beside_others(large_runs_kernel);
             large_runs_kernel<<<members, kScanThreads, 0, stream>>>(fetch, options, w.num_large);
         }
     }
     if (options.host_header != nullptr) {
+        run_beside_others(publish_kernel);
         publish_kernel<<<1, 32, 0, stream>>>(fetch.num_rows, fetch.num_runs,
                                              has_large ? w.num_large : nullptr, fetch.num_members,
                                              options.host_header, options.ticket);
@@ -485,6 +491,7 @@ cudaError_t gather_star(const StarFetch& fetch, std::int32_t num_blocks, cudaStr
         return cudaErrorInvalidValue;
     }
     if (fetch.num_members == 0) return cudaSuccess;
+    run_beside_others(gather_kernel);
     gather_kernel<<<static_cast<unsigned>(num_blocks), static_cast<unsigned>(threads), 0, stream>>>(
         fetch);
     return cudaGetLastError();
@@ -495,6 +502,7 @@ cudaError_t star_commit(const StarFetch& fetch, cudaStream_t stream) {
     if (fetch.num_members == 0) return cudaSuccess;
     std::int64_t rows = 0;
     for (int j = 0; j < fetch.num_members; ++j) rows += fetch.members[j].cap;
+    run_beside_others(commit_kernel);
     commit_kernel<<<copy_blocks(rows, fetch.head_dim), kThreads, 0, stream>>>(
         fetch, words_of(fetch.prompt));
     return cudaGetLastError();
@@ -504,6 +512,7 @@ cudaError_t force_scores(const float* scores, std::int32_t prompt, std::int32_t 
                          std::int32_t recent, float* out, cudaStream_t stream) {
     if (prompt < 0 || prompt > (1 << 28) || sink < 0 || recent < 0) return cudaErrorInvalidValue;
     if (prompt == 0) return cudaSuccess;
+    run_beside_others(force_kernel);
     force_kernel<<<blocks_for(prompt, kThreads), kThreads, 0, stream>>>(
         scores, prompt, sink, prompt - std::min(recent, prompt), out);
     return cudaGetLastError();
@@ -514,6 +523,7 @@ cudaError_t gather_kept(const KeptRowsArguments& a, cudaStream_t stream) {
         return cudaErrorInvalidValue;
     }
     if (a.max_kept == 0) return cudaSuccess;
+    run_beside_others(kept_kernel);
     kept_kernel<<<copy_blocks(a.max_kept, a.head_dim), kThreads, 0, stream>>>(a);
     return cudaGetLastError();
 }
@@ -524,6 +534,7 @@ cudaError_t offload_rows(const OffloadRowsArguments& a, cudaStream_t stream) {
         return cudaErrorInvalidValue;
     }
     if (a.num_rows == 0) return cudaSuccess;
+    run_beside_others(offload_kernel);
     offload_kernel<<<copy_blocks(a.num_rows, a.head_dim), kThreads, 0, stream>>>(a);
     return cudaGetLastError();
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "kernels/cuda/drift.h"
+#include "kernels/cuda/launch.cuh"
 
 namespace hc::kernels::cuda {
 namespace {
@@ -88,6 +89,7 @@ cudaError_t launch(const SyntheticDriftArguments& a, cudaStream_t stream) {
     const auto longest = static_cast<int>(64 * a.mean_run);
     const dim3 grid(static_cast<unsigned>((a.prompt + kThreads - 1) / kThreads),
                     static_cast<unsigned>(a.num_members));
+    run_beside_others(scores_kernel<kFirst>);
     scores_kernel<kFirst><<<grid, kThreads, 0, stream>>>(a, threshold, longest);
     return cudaGetLastError();
 }

@@ -121,17 +121,44 @@ run_benches() {
     say "results are in $out"
 }
 
+# The kernel tests; under a sanitizer the longest of them take minutes and show nothing new.
+sanitized_tests='-Engine*:Decisions*:EverydayModel*:*AChainThatOverlaps*:*ForOneToEightTokens*'
+sanitized_tests+=':*ForBatchesOfOneToEight*:*OverManyBlocks*:*MergesAcrossTheDevice*:*LargeVocabulary*'
+
+# sanitize [TOOL...]: compute-sanitizer over the kernel tests, a line for each tool.
+sanitize() {
+    local sanitizer tool failed=0 log line
+    sanitizer=$(command -v compute-sanitizer || echo /usr/local/cuda/bin/compute-sanitizer)
+    [ -x "$sanitizer" ] || { say "no compute-sanitizer here, it comes with the CUDA toolkit" >&2; exit 6; }
+    log=$(mktemp)
+    [ $# -gt 0 ] || set -- memcheck racecheck initcheck
+    for tool in "$@"; do
+        line=clean
+        "$sanitizer" --tool "$tool" --error-exitcode 99 "$here/bin/test_device" \
+            "--gtest_filter=$sanitized_tests" >"$log" 2>&1 || line="FAILED with exit code $?"
+        if [ "$line" != clean ]; then
+            failed=1
+            grep -E '=========|FAILED' "$log" | head -40
+        fi
+        say "$tool: $line; $(grep -cE '^\[ +OK' "$log") tests passed; $(grep SUMMARY "$log" | tail -1)"
+    done
+    rm -f "$log"
+    [ "$failed" = 0 ]
+}
+
 command=${1:-help}
 [ $# -gt 0 ] && shift
 find_cublaslt
 case $command in
     test) require_gpu; run_tests "$@" ;;
     bench) require_gpu; run_benches "${1:-device_bench.json}" "${@:2}" ;;
+    sanitize) require_gpu; sanitize "$@" ;;
     hcprof) exec "$here/bin/hcprof" "$@" ;;
     *)
         printf '%s\n' 'usage: device.sh test [GTEST OPTIONS...]         correctness of the CUDA parts; the last line counts' \
                       '       device.sh bench [OUT.json [OPTIONS...]]   their speed, into device_bench.json or OUT.json;' \
                       '                                           options of engine_bench, as --quick' \
+                      '       device.sh sanitize [TOOL...]              compute-sanitizer over the kernel tests' \
                       '       device.sh hcprof ARGS...                  the program itself'
         [ "$command" = help ] || [ "$command" = --help ] || [ "$command" = -h ] || exit 2 ;;
 esac

@@ -34,6 +34,43 @@ std::vector<std::string> split(const std::string& text) {
 
 }  // namespace
 
+CudaOptions tuned(CudaOptions options, const std::string& words) {
+    std::size_t begin = 0;
+    while (begin < words.size()) {
+        const std::size_t end = std::min(words.find(' ', begin), words.size());
+        const std::string word = words.substr(begin, end - begin);
+        begin = end + 1;
+        if (word.empty()) continue;
+        const std::size_t equals = word.find('=');
+        const std::string name = word.substr(0, equals);
+        const std::string value = equals == std::string::npos ? "" : word.substr(equals + 1);
+        const std::string what = "tuning " + name;
+        if (name == "spare") {
+            options.spare_sms = number(what, value, 0, 64);
+        } else if (name == "blocks") {
+            options.gather_blocks = number(what, value, 1, 64);
+        } else if (name == "threads") {
+            options.gather_threads = number(what, value, 32, 1024);
+        } else if (name == "checks") {
+            options.check_blocks = number(what, value, 0, 528);
+        } else if (name == "roomy") {
+            options.roomy_top_k = number(what, value, 0, 1) == 1;
+        } else if (name == "dependent") {
+            options.dependent_launch = number(what, value, 0, 1) == 1;
+        } else if (name == "clusters") {
+            options.cluster_top_k = number(what, value, 0, 1) == 1;
+        } else if (name == "copy") {
+            options.copy_engine_rows = number(what, value, 1, 1 << 20);
+        } else {
+            throw_usage(
+                fmt::format("'{}' is no tuning: expected spare=, checks=, blocks=, "
+                            "threads=, copy=, clusters=, roomy= or dependent=",
+                            word));
+        }
+    }
+    return options;
+}
+
 Arguments parse_arguments(const std::vector<std::string>& words) {
     Arguments arguments;
     std::optional<int> steps;
@@ -62,14 +99,13 @@ Arguments parse_arguments(const std::vector<std::string>& words) {
             steps = number(option, value, 10, kMostSteps);
         } else if (option == "--repeats") {
             repeats = number(option, value, 1, 100);
-        } else if (option == "--cluster-top-k") {
-            arguments.cluster_top_k = number(option, value, 0, 1);
-        } else if (option == "--gather-threads") {
-            arguments.gather_threads = number(option, value, 32, 1024);
-        } else if (option == "--spare-sms") {
-            arguments.spare_sms = number(option, value, 0, 64);
-        } else if (option == "--gather-blocks") {
-            arguments.gather_blocks = number(option, value, 1, 64);
+        } else if (option == "--tuning") {
+            arguments.tuning = tuned(arguments.tuning, value);
+        } else if (option == "--try") {
+            arguments.tries = split(value);
+            for (const std::string& words_of_try : arguments.tries) {
+                static_cast<void>(tuned(arguments.tuning, words_of_try));
+            }
         } else if (option == "--lag") {
             arguments.lag = number(option, value, 1, 3);
         } else if (option == "--model-file") {
@@ -103,10 +139,11 @@ each point beside the limits of the device measured in the same process.
                       compared with fullkv@224K needs that point in the same run
   --steps N           decode steps per run (500); variants take two fifths of it
   --repeats N         runs per point (3)
-  --cluster-top-k 0|1 top-k by clusters that own their multiprocessors (the engine's default)
-  --spare-sms N       multiprocessors that attention leaves to the gather (the engine's default)
-  --gather-threads N  threads of a gather block (the engine's default)
-  --gather-blocks N   blocks of the gather kernel (the engine's default)
+  --tuning WORDS      of spare=N (multiprocessors that attention leaves to the gather) checks=N
+                      (blocks of a check's scores) blocks=N threads=N (of the gather) copy=N (rows
+                      from which on the copy engine takes a run) and, 0 or 1, clusters= and roomy=
+                      (top-k) and dependent= (launch); the engine's defaults where not named
+  --try WORDS,WORDS   also these, one after the other on the sequence of --lag
   --lag N             commit lag of batches, drift variants and published speedups (1)
   --quick             60 steps, one run
   --model-file GGUF   also a real model, with its own drift:

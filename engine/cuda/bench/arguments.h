@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "engine/cuda/options.h"
+
 namespace hc::cuda::bench {
 
 struct Arguments {
@@ -14,11 +16,10 @@ struct Arguments {
     std::vector<std::string> only;  ///< names of points, or what they begin with; empty: all
     int steps = 500;                ///< per run of a main point
     int repeats = 3;                ///< runs per point
-    int cluster_top_k = -1;         ///< -1: the engine's default
-    int spare_sms = -1;             ///< -1: the engine's default
-    int gather_threads = 0;         ///< 0: the engine's default
-    int gather_blocks = 0;          ///< 0: the engine's default
-    int lag = 1;                    ///< commit lag of batches and of variants of the drift
+    CudaOptions tuning;             ///< its fields that CudaBackend::retune() takes
+    /// Tried in turn on the main HeteroCache sequence, as "spare=0 blocks=8 threads=256 copy=512".
+    std::vector<std::string> tries;
+    int lag = 1;  ///< commit lag of batches and of variants of the drift
     std::optional<std::filesystem::path> model_file;
     std::optional<std::filesystem::path> model_heads;
     std::optional<std::filesystem::path> text;
@@ -27,6 +28,9 @@ struct Arguments {
 
 /// Throws Error(kUsage).
 [[nodiscard]] Arguments parse_arguments(const std::vector<std::string>& words);
+
+/// `options` with the words of --tuning or of one --try. Throws Error(kUsage).
+[[nodiscard]] CudaOptions tuned(CudaOptions options, const std::string& words);
 
 [[nodiscard]] const char* usage();
 

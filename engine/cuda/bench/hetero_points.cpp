@@ -36,6 +36,10 @@ public:
             DecodeSession(*backend_, {main_sequence(most_batch)}).warm_up();
             return memory_point(setup_, *backend_, options_, kLongPrompt);
         });
+        for (const std::string& words : setup_.arguments.tries) {
+            report.measure(fmt::format("{}-try {}", name_, words),
+                           [&] { return tuned_point(words, most_batch); });
+        }
         for (int lag = 1; lag <= kLags; ++lag) {
             if (lag != lag_) report.measure(lag_name(lag), [&] { return other_lag(lag); });
         }
@@ -54,7 +58,9 @@ private:
     SequenceId main_sequence(int most_batch) {
         if (!ids_.empty()) return ids_.front();
         // It is in every batch, and in both variants of the drift.
-        options_ = setup_.hetero(ratio_, lag_, setup_.tokens_for(1, 2 + most_batch) + kWarmUpSteps);
+        const int tries = static_cast<int>(setup_.arguments.tries.size());
+        options_ = setup_.hetero(ratio_, lag_,
+                                 setup_.tokens_for(1, 2 + most_batch + tries) + kWarmUpSteps);
         ids_.push_back(add_synthetic(*backend_, options_, kLongPrompt));
         return ids_.front();
     }
@@ -86,6 +92,16 @@ private:
         backend_->set_drift(usual_drift());
         point["lag"] = lag_;
         point["drift"] = to_string(drift);
+        return compared(std::move(point));
+    }
+
+    Json tuned_point(const std::string& words, int most_batch) {
+        const SequenceId id = main_sequence(most_batch);
+        const CudaOptions& usual = setup_.arguments.tuning;
+        backend_->retune(tuned(usual, words));
+        Json point =
+            decode_point(setup_, *backend_, {id}, options_, kLongPrompt, setup_.short_runs());
+        backend_->retune(usual);
         return compared(std::move(point));
     }
 

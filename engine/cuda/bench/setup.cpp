@@ -54,10 +54,15 @@ std::unique_ptr<CudaBackend> Setup::backend(const CudaOptions& options) const {
     engine.prefill_chunk = kPrefillChunk;
     engine.record_operations = false;
     CudaOptions all = options;
-    if (arguments.gather_blocks > 0) all.gather_blocks = arguments.gather_blocks;
-    if (arguments.gather_threads > 0) all.gather_threads = arguments.gather_threads;
-    if (arguments.spare_sms >= 0) all.spare_sms = arguments.spare_sms;
-    if (arguments.cluster_top_k >= 0) all.cluster_top_k = arguments.cluster_top_k == 1;
+    const CudaOptions& tuning = arguments.tuning;
+    all.gather_blocks = tuning.gather_blocks;
+    all.gather_threads = tuning.gather_threads;
+    all.spare_sms = tuning.spare_sms;
+    all.check_blocks = tuning.check_blocks;
+    all.cluster_top_k = tuning.cluster_top_k;
+    all.roomy_top_k = tuning.roomy_top_k;
+    all.dependent_launch = tuning.dependent_launch;
+    all.copy_engine_rows = tuning.copy_engine_rows;
     return std::make_unique<CudaBackend>(model, engine, all, nullptr);
 }
 
