@@ -67,8 +67,8 @@ CudaBackend::CudaBackend(const model::Model& model, const runtime::EngineOptions
       observer_(observer),
       info_(started(cuda)),
       compute_(Priority::kNormal),
-      // A step always has its next kernel waiting for room: few blocks of checks come first, or
-      // they would run when the step has ended.
+      // A step always has its next kernel waiting for room: without a higher priority checks would
+      // run when the step has ended.
       side_(Priority::kHigh),
       fetch_(Priority::kLow),
       pool_(ledger_, 2 * options.page_size * model.shape.head_dim, info_.memory_bytes),
@@ -385,9 +385,7 @@ void CudaBackend::retune(const CudaOptions& options) {
     cuda_.gather_blocks = options.gather_blocks;
     cuda_.gather_threads = options.gather_threads;
     cuda_.spare_sms = options.spare_sms;
-    cuda_.check_blocks = options.check_blocks;
     cuda_.cluster_top_k = options.cluster_top_k;
-    cuda_.roomy_top_k = options.roomy_top_k;
     cuda_.copy_engine_rows = options.copy_engine_rows;
     cuda_.dependent_launch = options.dependent_launch;
     for (const auto& batch : batches_) plan_attention(*batch);

@@ -89,9 +89,9 @@ public:
     /// Other synthetic drift from the next step on; fetches under way are given up. Drift cannot
     /// begin or end once a sequence has scratch: throws Error(kUsage).
     void set_drift(const std::optional<SyntheticDrift>& drift);
-    /// Other gather_blocks, gather_threads, spare_sms, check_blocks, cluster_top_k,
-    /// roomy_top_k, copy_engine_rows and dependent_launch from the next step on, for a bench that pins its host
-    /// tier once; fetches under way are given up.
+    /// Other gather_blocks, gather_threads, spare_sms, cluster_top_k, copy_engine_rows and
+    /// dependent_launch from the next step on, for a bench that pins its host tier once; fetches
+    /// under way are given up.
     void retune(const CudaOptions& options);
 
     [[nodiscard]] const MemoryLedger& device_ledger() const { return ledger_; }

@@ -14,8 +14,6 @@ namespace {
 
 namespace k = kernels::cuda;
 
-constexpr std::int32_t kLayersThatHurry = 2;
-
 }  // namespace
 
 /// As HeteroCachePolicy::checks_at.
@@ -81,9 +79,6 @@ void CudaBackend::enqueue_check(const DecodeBatch& batch, std::size_t row, StarS
     score.pool_width = settings.pool_width;
     score.scores = drift_scratch_.scores;
     score.score_stride = drift_scratch_.score_stride;
-    // The step's end waits for its last checks, so those hurry.
-    const bool hurries = star.layer + kLayersThatHurry >= num_layers();
-    score.max_blocks = stream == side_.get() && !hurries ? cuda_.check_blocks : 0;
     score.workspace = drift_scratch_.score_workspace;
     launched(k::selection_score(score, stream), "selection_score");
     const std::int64_t rows = settings.window * seq.prompt;
@@ -106,7 +101,6 @@ void CudaBackend::enqueue_check(const DecodeBatch& batch, std::size_t row, StarS
     top.bitmap_stride = words;
     top.workspace = drift_scratch_.top_k_workspace;
     top.may_use_clusters = cuda_.cluster_top_k;
-    top.leaves_room = cuda_.roomy_top_k && stream == side_.get() && !hurries;
     launched(k::top_k(top, stream), "top_k");
     k::DriftDecideArguments decide;
     decide.candidates = drift_scratch_.candidates;

@@ -75,6 +75,11 @@ void CudaBackend::report_fetch(DeviceFetch& fetch) {
     }
     if (fetch.superseded) ++statistics_.superseded;
     const std::int64_t transfer_ns = fetch.issued ? elapsed_ns(fetch.begun, fetch.arrived) : 0;
+    if (record.way == FetchWay::kMemcpy && fetch.committed) {
+        // The host collected and copied while the compute stream had nothing to do.
+        statistics_.exposed_ns += transfer_ns;
+        record.exposed_ns += transfer_ns;
+    }
     statistics_.rows += record.rows_fetched;
     statistics_.runs += record.runs;
     statistics_.bytes += record.bytes;

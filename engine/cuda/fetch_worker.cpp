@@ -222,7 +222,6 @@ void FetchWorker::enqueue_wanted(DeviceFetch& fetch) {
     top.workspace = scratch_.plan_top_k_workspace;
     top.bitmap_stride = words;
     top.may_use_clusters = options_.cluster_top_k;
-    top.leaves_room = options_.roomy_top_k;
     if (options_.drift) {
         k::SyntheticDriftArguments synthetic;
         synthetic.star = star.number;

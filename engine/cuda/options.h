@@ -29,12 +29,7 @@ struct CudaOptions {
     std::int32_t gather_threads = 256;
     /// Multiprocessors that attention leaves to the gather; the memory is full without them.
     std::int32_t spare_sms = 0;
-    /// Blocks of 128 threads in which a drift check beside a step reads keys; 0: as many as the
-    /// device holds, and the step's own kernels wait for them.
-    std::int32_t check_blocks = 0;
-    bool cluster_top_k = true;  ///< top-k of a row by a cluster of CTAs
-    /// These small enough to find room beside a step's kernels; they take longer.
-    bool roomy_top_k = false;
+    bool cluster_top_k = true;  ///< top-k of a row by a cluster of CTAs that own their SMs
     /// Rows of a run from which on the copy engine takes it instead of the gather kernel.
     std::int32_t copy_engine_rows = 512;
     /// Staging of fetches under way; 0: twice the largest that a star can need.

@@ -11,8 +11,7 @@ namespace {
 constexpr int kLogitThreads = 128;
 constexpr int kLogitWarps = kLogitThreads / 32;
 constexpr int kMaxLogitBlocks = 528;  // four for each of Hopper's 132 multiprocessors
-constexpr int kRoomyBlocks = 132;
-constexpr int kTileRows = 16;  // rows of one mma.m16n8k16
+constexpr int kTileRows = 16;         // rows of one mma.m16n8k16
 constexpr float kLog2E = 1.4426950408889634F;
 constexpr int kPoolThreads = 256;
 constexpr int kPoolTile = 4 * kPoolThreads;
@@ -233,7 +232,6 @@ struct PoolParameters {
     int group;
     int rows;
     int width;  // min(pool_width, prompt)
-    int tiles;  // of kPoolTile positions
 };
 
 /// The whole row's maximum and sum; one warp a row, which has all its loads on their way at once.
@@ -295,14 +293,18 @@ __device__ void stage_probabilities(const float4 (&x)[kOwnUnits], Partial total,
     }
 }
 
-/// The block's positions from `first` on, for one query of the window.
+/// kWidth 0: the width is p.width.
 template <int kWidth>
-__device__ void pool_tile(const PoolParameters& p, int window, int first, const Partial* merged,
-                          float (*staged)[kPoolTile + 2 * kPoolHalo]) {
+__global__ void __launch_bounds__(kPoolThreads, 5) pool_kernel(PoolParameters p) {
+    __shared__ Partial merged[kMaxGroup];
+    __shared__ __align__(16) float staged[2][kPoolTile + 2 * kPoolHalo];
+    const int window = static_cast<int>(blockIdx.y);
+    const int first = static_cast<int>(blockIdx.x) * kPoolTile;
     const int width = kWidth > 0 ? kWidth : p.width;
     const auto divisor = static_cast<float>(width);
     float4 logits[kOwnUnits];
     load_logits(p, window * p.group, first, logits);
+    merge_partials(p, window, merged);
     float best[4] = {-INFINITY, -INFINITY, -INFINITY, -INFINITY};
     for (int g = 0; g < p.group; ++g) {
         float* row = staged[g % 2];  // the other half may still be read for the head before
@@ -321,20 +323,6 @@ __device__ void pool_tile(const PoolParameters& p, int window, int first, const 
     float* out = p.scores + window * p.score_stride;
     for (int j = 0; j < 4; ++j) {
         if (position + j < p.prompt) out[position + j] = best[j];
-    }
-}
-
-/// kWidth 0: the width is p.width.
-template <int kWidth>
-__global__ void __launch_bounds__(kPoolThreads, 5) pool_kernel(PoolParameters p) {
-    __shared__ Partial merged[kMaxGroup];
-    __shared__ __align__(16) float staged[2][kPoolTile + 2 * kPoolHalo];
-    const int window = static_cast<int>(blockIdx.y);
-    merge_partials(p, window, merged);
-    for (int tile = static_cast<int>(blockIdx.x); tile < p.tiles;
-         tile += static_cast<int>(gridDim.x)) {
-        pool_tile<kWidth>(p, window, tile * kPoolTile, merged, staged);
-        if (p.group % 2 == 1) __syncthreads();  // the next tile begins in the half just read
     }
 }
 
@@ -358,10 +346,10 @@ cudaError_t launch_logits(const LogitParameters& p, int blocks, cudaStream_t str
     return cudaGetLastError();
 }
 
-cudaError_t launch_logits(const LogitParameters& p, std::int32_t head_dim, int most_blocks,
-                          int& blocks, cudaStream_t stream) {
+cudaError_t launch_logits(const LogitParameters& p, std::int32_t head_dim, int& blocks,
+                          cudaStream_t stream) {
     const int keys = (head_dim == 64 ? 32 : 16) * kLogitWarps;  // of one block
-    blocks = std::min({kMaxLogitBlocks, most_blocks, (p.prompt + keys - 1) / keys});
+    blocks = std::min(kMaxLogitBlocks, (p.prompt + keys - 1) / keys);
     switch (head_dim) {
         case 64:
             return launch_logits<64, 4>(p, blocks, stream);
@@ -379,7 +367,7 @@ cudaError_t launch_logits(const LogitParameters& p, std::int32_t head_dim, int m
 bool valid(const SelectionScoreArguments& a) {
     return a.prompt >= 0 && a.prompt <= (1 << 30) && a.page_size >= 1 && a.window >= 1 &&
            a.window <= kMaxWindow && a.group >= 1 && a.group <= kMaxGroup && a.pool_width >= 1 &&
-           a.pool_width <= kMaxPoolWidth && a.score_stride >= a.prompt && a.max_blocks >= 0;
+           a.pool_width <= kMaxPoolWidth && a.score_stride >= a.prompt;
 }
 
 }  // namespace
@@ -408,26 +396,12 @@ cudaError_t selection_score(const SelectionScoreArguments& a, cudaStream_t strea
                                 a.prompt,
                                 rows,
                                 kLog2E / sqrtf(static_cast<float>(a.head_dim))};
-    const int most_blocks = a.max_blocks > 0 ? a.max_blocks : kMaxLogitBlocks;
     int blocks = 0;
-    const cudaError_t error = launch_logits(logit, a.head_dim, most_blocks, blocks, stream);
+    const cudaError_t error = launch_logits(logit, a.head_dim, blocks, stream);
     if (error != cudaSuccess) return error;
-    const PoolParameters pool{logits,
-                              partials,
-                              a.scores,
-                              stride,
-                              a.score_stride,
-                              blocks,
-                              a.prompt,
-                              a.group,
-                              rows,
-                              std::min(a.pool_width, a.prompt),
-                              (a.prompt + kPoolTile - 1) / kPoolTile};
-    // One on a multiprocessor leaves room for a block of attention, two would not.
-    const int columns = a.max_blocks > 0
-                            ? std::max(1, std::min(2 * a.max_blocks, kRoomyBlocks) / a.window)
-                            : pool.tiles;
-    const dim3 grid(std::min(columns, pool.tiles), a.window);
+    const PoolParameters pool{logits, partials, a.scores, stride, a.score_stride,
+                              blocks, a.prompt, a.group,  rows,   std::min(a.pool_width, a.prompt)};
+    const dim3 grid((a.prompt + kPoolTile - 1) / kPoolTile, a.window);
     if (pool.width == 5) {
         run_beside_others(pool_kernel<5>);
         pool_kernel<5><<<grid, kPoolThreads, 0, stream>>>(pool);

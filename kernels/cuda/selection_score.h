@@ -30,9 +30,6 @@ struct SelectionScoreArguments {
     std::int32_t pool_width = 5;  ///< 1 .. kMaxPoolWidth
     float* scores = nullptr;      ///< out [window, score_stride]; the first `prompt` of each row
     std::int64_t score_stride = 0;
-    /// Blocks of 128 threads that read keys at a time; 0: the whole device. A few beside the
-    /// kernels of a step take longer and hold them up less.
-    std::int32_t max_blocks = 0;
     /// selection_score_workspace_bytes() bytes, 16-byte aligned, no need to clear them.
     void* workspace = nullptr;
 };

@@ -21,8 +21,6 @@ constexpr int kCluster = 8;      // blocks of a row's cluster; more is not porta
 constexpr int kClusterThreads = 1024;
 constexpr int kMaxKeys = 32;  // of a thread of a cluster, in registers
 constexpr int kMaxClusterCount = kCluster * kClusterThreads * kMaxKeys;
-constexpr int kQuietThreads = 256;
-constexpr int kQuietLoads = 16;  // of a thread on their way together
 
 /// Where a row's selection stands: the digits of the k-th largest key found so far, and how many
 /// of the values with these digits belong to the best k.
@@ -404,119 +402,6 @@ __global__ void __launch_bounds__(kClusterThreads) cluster_kernel(TopKArguments 
 #endif
 }
 
-// ---- a cluster of small blocks ---------------------------------------------------------------
-// Keeps nothing of the row: it is read for each digit and for the bitmap, out of L2 when it has
-// just been written. What a block holds fits beside the blocks of a decode step's kernels.
-
-#if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 900
-
-/// Calls use(position, key) for the values of [begin, end), kQuietThreads neighbours at a time and
-/// all lanes together; past the end the key is 0, which only a NaN would have.
-template <typename Use>
-__device__ void for_keys(const float* scores, int begin, int end, const Use& use) {
-    for (int base = begin; base < end; base += kQuietThreads * kQuietLoads) {
-        std::uint32_t keys[kQuietLoads];
-#pragma unroll
-        for (int i = 0; i < kQuietLoads; ++i) {
-            const int position = base + i * kQuietThreads + static_cast<int>(threadIdx.x);
-            keys[i] = position < end ? order_key(scores[position]) : 0;
-        }
-#pragma unroll
-        for (int i = 0; i < kQuietLoads; ++i) {
-            use(base + i * kQuietThreads + static_cast<int>(threadIdx.x), keys[i]);
-        }
-    }
-}
-
-/// Index of a warp's 32 neighbouring values within the block's share.
-__device__ int word_of(int position, int begin) {
-    return (position - begin) / 32;
-}
-
-/// counts[word] becomes the number of equal values of the row before that word; `words` of them.
-__device__ void sum_equal_before(std::uint32_t* counts, int words, ClusterShared& shared) {
-    constexpr int kOwn = kBins / kQuietThreads;
-    const int first = static_cast<int>(threadIdx.x) * kOwn;
-    std::uint32_t own = 0;
-    for (int i = 0; i < kOwn && first + i < words; ++i) own += counts[first + i];
-    std::uint32_t before = shared.equal_before + sum_before(own, shared.warp_sums);
-    for (int i = 0; i < kOwn && first + i < words; ++i) {
-        const std::uint32_t count = counts[first + i];
-        counts[first + i] = before;
-        before += count;
-    }
-    __syncthreads();
-}
-
-#endif
-
-__global__ void __launch_bounds__(kQuietThreads, 4) quiet_kernel(TopKArguments a, int share) {
-#if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 900
-    __shared__ ClusterShared shared;
-    const cooperative_groups::cluster_group cluster = cooperative_groups::this_cluster();
-    const int row = static_cast<int>(blockIdx.y);
-    std::uint32_t* bitmap = a.bitmaps + row * a.bitmap_stride;
-    const int k = clamped_k(a, row);
-    const int begin = static_cast<int>(blockIdx.x) * share;
-    if (k == 0 || k == a.count) return fill_words(a, begin / 32, share / 32, k != 0, bitmap);
-    const int end = min(begin + share, a.count);
-    const float* scores = row_scores(a, row);
-    for (int i = threadIdx.x; i < 3 * kBins; i += kQuietThreads) (&shared.bins[0][0])[i] = 0;
-    __syncthreads();
-    std::uint32_t prefix = 0;
-    auto wanted = static_cast<std::uint32_t>(k);
-#pragma unroll
-    for (int digit = 0; digit < 3; ++digit) {
-        const int shift = digit == 0 ? 21 : digit == 1 ? 10 : 0;
-        const std::uint32_t known = digit == 0 ? 0U : digit == 1 ? ~0U << 21 : ~0U << 10;
-        const std::uint32_t mask = digit == 2 ? kLastBins - 1 : kBins - 1;
-        for_keys(scores, begin, end, [&](int, std::uint32_t key) {
-            if (key != 0 && (key & known) == prefix) {
-                atomicAdd(shared.bins[digit] + ((key >> shift) & mask), 1U);
-            }
-        });
-        cluster.sync();
-        find_cluster_bin<kQuietThreads>(cluster, shared, digit, shift, prefix, wanted);
-        prefix = shared.prefix;
-        wanted = shared.wanted;
-    }
-    if (threadIdx.x == 0) {
-        std::uint32_t before = 0;
-        for (unsigned rank = 0; rank < blockIdx.x; ++rank) {
-            before += cluster.map_shared_rank(&shared, rank)->bins[2][prefix % kLastBins];
-        }
-        shared.equal_before = before;
-    }
-    cluster.sync();  // no block may end, or go on in its histograms, while another reads them
-    std::uint32_t* counts = shared.bins[0];
-    const int lane = static_cast<int>(threadIdx.x) % 32;
-    const bool has_equal = shared.bins[2][prefix % kLastBins] != 0;
-    if (has_equal) {
-        for_keys(scores, begin, end, [&](int position, std::uint32_t key) {
-            const std::uint32_t equal = __ballot_sync(~0U, key == prefix);
-            if (lane == 0 && position < end) {
-                counts[word_of(position, begin)] = static_cast<std::uint32_t>(__popc(equal));
-            }
-        });
-        __syncthreads();
-        sum_equal_before(counts, (max(end - begin, 0) + 31) / 32, shared);
-    }
-    for_keys(scores, begin, end, [&](int position, std::uint32_t key) {
-        const bool is_equal = key == prefix;
-        const std::uint32_t equal = __ballot_sync(~0U, is_equal);
-        bool taken = key > prefix;
-        if (is_equal) {
-            const std::uint32_t rank =
-                counts[word_of(position, begin)] +
-                static_cast<std::uint32_t>(__popc(equal & ((1U << lane) - 1)));
-            taken = rank < wanted;
-        }
-        const std::uint32_t word = __ballot_sync(~0U, taken);
-        if (lane == 0 && position < end) bitmap[position / 32] = word;
-    });
-#endif
-}
-
 cudaError_t launch_in_clusters(void (*kernel)(TopKArguments, int), const TopKArguments& a,
                                int threads, int size, cudaStream_t stream) {
     cudaLaunchAttribute attribute{};
@@ -545,11 +430,6 @@ bool device_has_clusters() {
 }
 
 cudaError_t top_k_by_clusters(const TopKArguments& a, cudaStream_t stream) {
-    if (a.leaves_room) {
-        constexpr int kQuietRound = kCluster * kQuietThreads;
-        const int share = (a.count + kQuietRound - 1) / kQuietRound * kQuietThreads;
-        return launch_in_clusters(quiet_kernel, a, kQuietThreads, share, stream);
-    }
     constexpr int kRound = kCluster * kClusterThreads;
     const int rounds = (a.count + kRound - 1) / kRound;
     const auto kernel = rounds <= 4    ? cluster_kernel<4>

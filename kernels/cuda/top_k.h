@@ -29,9 +29,6 @@ struct TopKArguments {
     /// On devices that have clusters, and for at most 262,144 values, a cluster of eight blocks
     /// does a row; false: always the whole grid. The sets are the same.
     bool may_use_clusters = true;
-    /// With clusters: of blocks of 256 threads that keep nothing, which find room beside other
-    /// kernels and take longer, instead of 1,024 that own their multiprocessor.
-    bool leaves_room = false;
 };
 
 [[nodiscard]] std::size_t top_k_workspace_bytes(std::int32_t num_rows, std::int32_t count);

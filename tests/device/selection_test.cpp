@@ -31,14 +31,13 @@ Bitmap to_bitmap(const Positions& positions, std::size_t bits) {
 struct ScoreCase {
     std::int32_t prompt, page_size, window, group, head_dim, pool_width;
     float spread;
-    std::int32_t max_blocks = 0;
 };
 
 /// Scores of random queries over randomly placed pages, against the plain twin.
 void check_scores(const ScoreCase& c, std::uint32_t seed) {
-    SCOPED_TRACE(::testing::Message() << "prompt " << c.prompt << " page " << c.page_size << " W "
-                                      << c.window << " G " << c.group << " D " << c.head_dim
-                                      << " width " << c.pool_width << " blocks " << c.max_blocks);
+    SCOPED_TRACE(::testing::Message()
+                 << "prompt " << c.prompt << " page " << c.page_size << " W " << c.window << " G "
+                 << c.group << " D " << c.head_dim << " width " << c.pool_width);
     std::mt19937 random(seed);
     const auto num_pages = static_cast<std::size_t>((c.prompt + c.page_size - 1) / c.page_size);
     const std::size_t page_values = 2UL * static_cast<std::size_t>(c.page_size * c.head_dim);
@@ -68,7 +67,6 @@ void check_scores(const ScoreCase& c, std::uint32_t seed) {
     a.pool_width = c.pool_width;
     a.scores = scores.get();
     a.score_stride = stride;
-    a.max_blocks = c.max_blocks;
     a.workspace = workspace.get();
     HC_ASSERT_CUDA(kernels::cuda::selection_score(a, nullptr));
     const std::vector<float> got = scores.read();
@@ -119,7 +117,7 @@ TEST_F(DeviceSelectionScore, MatchesThePlainTwinForAnyShape) {
     for (int i = 0; i < 24; ++i) {
         constexpr std::int32_t kDims[] = {64, 96, 128, 256};
         check_scores({draw(1, 3000), draw(1, 40), draw(1, 16), draw(1, 16), kDims[i % 4],
-                      draw(1, 9), i % 3 == 0 ? 3.0F : 1.0F, i % 4 == 1 ? draw(1, 12) : 0},
+                      draw(1, 9), i % 3 == 0 ? 3.0F : 1.0F},
                      static_cast<std::uint32_t>(100 + i));
     }
 }
@@ -127,14 +125,6 @@ TEST_F(DeviceSelectionScore, MatchesThePlainTwinForAnyShape) {
 TEST_F(DeviceSelectionScore, MatchesThePlainTwinOverManyBlocks) {
     check_scores({150'001, 16, 1, 2, 64, 5, 1.0F}, 3);
     check_scores({80'003, 256, 2, 3, 128, 5, 1.0F}, 4);
-}
-
-TEST_F(DeviceSelectionScore, MatchesThePlainTwinInAFewBlocksThatTakeTurns) {
-    std::uint32_t seed = 200;
-    for (const std::int32_t blocks : {1, 7, 16, 40}) {
-        check_scores({20'011, 256, 5, 4, 128, 5, 1.0F, blocks}, seed++);
-        check_scores({9'001, 16, 3, 3, 64, 4, 1.0F, blocks}, seed++);
-    }
 }
 
 TEST_F(DeviceSelectionScore, RefusesShapesItDoesNotSupport) {
@@ -152,8 +142,7 @@ TEST_F(DeviceSelectionScore, RefusesShapesItDoesNotSupport) {
 
 /// Every row against the one top-k of the project.
 void check_top_k(const std::vector<std::vector<float>>& rows,
-                 const std::vector<std::int32_t>& source, const std::vector<std::int32_t>& k,
-                 bool leaves_room = false) {
+                 const std::vector<std::int32_t>& source, const std::vector<std::int32_t>& k) {
     const std::size_t count = rows.front().size();
     const std::size_t stride = count + 5;
     std::vector<float> packed(rows.size() * stride, 0.0F);
@@ -179,7 +168,6 @@ void check_top_k(const std::vector<std::vector<float>>& rows,
     a.bitmaps = bitmaps.get();
     a.bitmap_stride = static_cast<std::int64_t>(words + 1);
     a.workspace = workspace.get();
-    a.leaves_room = leaves_room;
     HC_ASSERT_CUDA(kernels::cuda::top_k(a, nullptr));
     const Bitmap got = bitmaps.read();
     Positions expected;
@@ -246,7 +234,6 @@ TEST_F(DeviceTopK, ChoosesThePolicysSetForAnyLengthAndK) {
             for (std::size_t i = 0; i < k.size(); ++i)
                 rows.push_back(draw_values(count, kind, random));
             check_top_k(rows, {}, k);
-            check_top_k(rows, {}, k, true);
         }
     }
 }
@@ -256,9 +243,7 @@ TEST_F(DeviceTopK, RanksOneRowOfScoresForSeveralCapacities) {
     const std::vector<std::vector<float>> rows = {
         draw_values(229'376, Values::kSoftmax, random),
         draw_values(229'376, Values::kFewDistinct, random)};
-    for (const bool leaves_room : {false, true}) {
-        check_top_k(rows, {1, 0, 1, 1, 0}, {100'000, 57'344, 1, 229'375, 114'688}, leaves_room);
-    }
+    check_top_k(rows, {1, 0, 1, 1, 0}, {100'000, 57'344, 1, 229'375, 114'688});
 }
 
 // ---- bitmaps ---------------------------------------------------------------------------------

@@ -51,10 +51,6 @@ CudaOptions tuned(CudaOptions options, const std::string& words) {
             options.gather_blocks = number(what, value, 1, 64);
         } else if (name == "threads") {
             options.gather_threads = number(what, value, 32, 1024);
-        } else if (name == "checks") {
-            options.check_blocks = number(what, value, 0, 528);
-        } else if (name == "roomy") {
-            options.roomy_top_k = number(what, value, 0, 1) == 1;
         } else if (name == "dependent") {
             options.dependent_launch = number(what, value, 0, 1) == 1;
         } else if (name == "clusters") {
@@ -63,8 +59,8 @@ CudaOptions tuned(CudaOptions options, const std::string& words) {
             options.copy_engine_rows = number(what, value, 1, 1 << 20);
         } else {
             throw_usage(
-                fmt::format("'{}' is no tuning: expected spare=, checks=, blocks=, "
-                            "threads=, copy=, clusters=, roomy= or dependent=",
+                fmt::format("'{}' is no tuning: expected spare=, blocks=, threads=, "
+                            "copy=, clusters= or dependent=",
                             word));
         }
     }
@@ -139,10 +135,10 @@ each point beside the limits of the device measured in the same process.
                       compared with fullkv@224K needs that point in the same run
   --steps N           decode steps per run (500); variants take two fifths of it
   --repeats N         runs per point (3)
-  --tuning WORDS      of spare=N (multiprocessors that attention leaves to the gather) checks=N
-                      (blocks of a check's scores) blocks=N threads=N (of the gather) copy=N (rows
-                      from which on the copy engine takes a run) and, 0 or 1, clusters= and roomy=
-                      (top-k) and dependent= (launch); the engine's defaults where not named
+  --tuning WORDS      of spare=N (multiprocessors that attention leaves to the gather) blocks=N
+                      threads=N (of the gather) copy=N (rows from which on the copy engine takes a
+                      run) and, 0 or 1, clusters= (top-k) and dependent= (launch); the engine's
+                      defaults where not named
   --try WORDS,WORDS   also these, one after the other on the sequence of --lag
   --lag N             commit lag of batches, drift variants and published speedups (1)
   --quick             60 steps, one run

@@ -58,9 +58,7 @@ std::unique_ptr<CudaBackend> Setup::backend(const CudaOptions& options) const {
     all.gather_blocks = tuning.gather_blocks;
     all.gather_threads = tuning.gather_threads;
     all.spare_sms = tuning.spare_sms;
-    all.check_blocks = tuning.check_blocks;
     all.cluster_top_k = tuning.cluster_top_k;
-    all.roomy_top_k = tuning.roomy_top_k;
     all.dependent_launch = tuning.dependent_launch;
     all.copy_engine_rows = tuning.copy_engine_rows;
     return std::make_unique<CudaBackend>(model, engine, all, nullptr);
