@@ -95,7 +95,7 @@ trace::Run Experiment::describe(const RunPlan& plan, const RunOutcome* reference
     run.shape_json = config::to_json(model_.shape);
     if (model_.shape_only) run.weights = "random";
     if (engine_options_.synthetic_prefill) run.prefill = "synthetic";
-    if (engine_options_.drift) run.drift = "synthetic";
+    if (engine_options_.drift) run.drift = engine_options_.drift->told.empty() ? "synthetic" : "trace";
     run.tokens = reference != nullptr || !generate_.forced.empty() ? "forced" : "sampled";
     run.prompt_tokens = static_cast<std::int64_t>(prompt_.size());
     run.seed = generate_.sampling.seed;

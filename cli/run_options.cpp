@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "cli/backend.h"
+#include "cli/drift_source.h"
 #include "engine/config/settings_json.h"
 #include "engine/core/error.h"
 
@@ -32,7 +33,7 @@ void add_model_options(CLI::App& command, ModelOptions& options) {
         ->check(CLI::IsMember({"computed", "synthetic"}))
         ->capture_default_str();
     command.add_option("--drift", options.drift,
-                       "synthetic:rate=SHARE,new=SHARE,run=TOKENS,seed=N decides triggers and fetched rows (backend cuda)");
+                       "synthetic:rate=SHARE,new=SHARE,run=TOKENS,seed=N, or trace:FILE[,run=N] of a recorded run, decides triggers and fetched rows (backend cuda)");
 }
 
 model::Model open_model(const ModelOptions& options) {
@@ -46,7 +47,7 @@ runtime::EngineOptions engine_options(const ModelOptions& options) {
     engine.backend = choose_backend(options.backend);
     engine.precision = options.precision == "fp32" ? kernels::cpu::Precision::kFp32 : kernels::cpu::Precision::kFast;
     engine.threads = options.threads;
-    if (!options.drift.empty()) engine.drift = runtime::parse_synthetic_drift(options.drift);
+    if (!options.drift.empty()) engine.drift = read_drift(options.drift);
     engine.synthetic_prefill = options.prefill == "synthetic";
     if (engine.backend == runtime::Backend::kCuda) {
         engine.prefill_chunk = kDevicePrefillChunk;

@@ -85,6 +85,7 @@ CudaBackend::CudaBackend(const model::Model& model, const runtime::EngineOptions
     check(cudaMemcpy(inv_freq_.as<float>(), frequencies.data(), frequencies.size() * sizeof(float),
                      cudaMemcpyHostToDevice),
           "uploading RoPE frequencies");
+    upload_told_drift();
     reserve_batch(1);
 }
 
@@ -377,7 +378,24 @@ void CudaBackend::set_drift(const std::optional<SyntheticDrift>& drift) {
     }
     settle_everything();
     cuda_.drift = drift;
+    upload_told_drift();
     restart_worker();
+}
+
+/// Triggers of all recorded stars, one byte a check, behind each other.
+void CudaBackend::upload_told_drift() {
+    told_first_.clear();
+    if (!cuda_.drift || cuda_.drift->told.empty()) return;
+    std::vector<std::uint8_t> triggers;
+    for (const std::vector<runtime::ToldCheck>& star : cuda_.drift->told) {
+        HC_CHECK(!star.empty());
+        told_first_.push_back(triggers.size());
+        for (const runtime::ToldCheck& check : star) triggers.push_back(check.triggered ? 1 : 0);
+    }
+    told_triggers_ = DeviceBuffer(ledger_, "step", static_cast<std::int64_t>(triggers.size()));
+    check(cudaMemcpy(told_triggers_.as<void>(), triggers.data(), triggers.size(),
+                     cudaMemcpyHostToDevice),
+          "uploading recorded triggers");
 }
 
 void CudaBackend::retune(const CudaOptions& options) {

@@ -179,6 +179,7 @@ private:
     /// Where rows are fetched beside it, attention leaves the gather some multiprocessors. Products
     /// take all: their CTAs are small enough to share one.
     void settle_everything();
+    void upload_told_drift();
     void restart_worker();
     void plan_attention(DecodeBatch& batch);
     [[nodiscard]] std::int32_t attention_ctas(bool fetches) const {
@@ -301,6 +302,8 @@ private:
     std::unique_ptr<FetchWorker> worker_;  // after everything that it uses
 
     OpTimer timer_;
+    DeviceBuffer told_triggers_;           // of recorded drift, one byte a check
+    std::vector<std::size_t> told_first_;  // of each recorded star
     StepClock step_clock_;  // when the host's and the device's clocks met last
     Event fork_;
     Event join_;

@@ -114,6 +114,11 @@ void CudaBackend::enqueue_check(const DecodeBatch& batch, std::size_t row, StarS
     if (cuda_.drift) {
         decide.forced_rate = cuda_.drift->rate;
         decide.seed = cuda_.drift->seed + static_cast<std::uint64_t>(seq.id);
+        if (!cuda_.drift->told.empty()) {
+            const std::size_t recorded = static_cast<std::size_t>(star.number) % told_first_.size();
+            decide.told = told_triggers_.as<std::uint8_t>() + told_first_[recorded];
+            decide.num_told = static_cast<std::int32_t>(cuda_.drift->told[recorded].size());
+        }
     }
     decide.star = star.number;
     decide.step_counter = buffers_.steps + row;

@@ -189,6 +189,7 @@ DeviceFetch& FetchWorker::open(const ExpectedCheck& check_expected) {
     const policy::Settings& settings = check_expected.sequence->settings();
     fetch->sequence = check_expected.sequence;
     fetch->star = check_expected.star;
+    fetch->checked_at = check_expected.step;
     fetch->due = check_expected.step + settings.commit_lag;
     fetch->arguments = check_expected.star->fetch;
     FetchRecord& record = fetch->record;
@@ -233,6 +234,12 @@ void FetchWorker::enqueue_wanted(DeviceFetch& fetch) {
         synthetic.prompt = prompt;
         synthetic.new_share = options_.drift->new_rows;
         synthetic.mean_run = options_.drift->run;
+        if (!options_.drift->told.empty()) {
+            const runtime::ToldCheck& told = runtime::told_check(*options_.drift, star.number,
+                                                                 fetch.checked_at, settings.window);
+            synthetic.new_share = told.new_rows;
+            synthetic.mean_run = told.run;
+        }
         synthetic.seed = options_.drift->seed + static_cast<std::uint64_t>(fetch.sequence->id);
         // The check's own step: the engine's counter may be further on by now.
         synthetic.step_counter = &star.header_device->step;

@@ -54,6 +54,7 @@ struct DriftScratch {
 struct DeviceFetch {
     DeviceSequence* sequence = nullptr;
     StarState* star = nullptr;
+    std::int64_t checked_at = 0;  ///< decode step of the sequence whose check it serves
     std::int64_t due = 0;  ///< decode step of the sequence at whose start it commits
     kernels::cuda::StarFetch arguments{};
     std::vector<std::int32_t> rows;  ///< per member

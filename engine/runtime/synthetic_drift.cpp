@@ -28,7 +28,7 @@ double number(std::string_view text, std::string_view key, double low, double hi
 SyntheticDrift parse_synthetic_drift(std::string_view text) {
     if (text != "synthetic" && !text.starts_with(kPrefix)) {
         throw_usage(fmt::format(
-            "--drift '{}': expected synthetic:rate=SHARE,new=SHARE,run=TOKENS,seed=N",
+            "--drift '{}': expected synthetic:rate=SHARE,new=SHARE,run=TOKENS,seed=N or trace:FILE",
             text));
     }
     SyntheticDrift drift;
@@ -56,7 +56,16 @@ SyntheticDrift parse_synthetic_drift(std::string_view text) {
     return drift;
 }
 
+const ToldCheck& told_check(const SyntheticDrift& drift, std::int32_t star, std::int64_t step,
+                            std::int32_t window) {
+    HC_CHECK(!drift.told.empty() && star >= 0 && window >= 1 && step >= window);
+    const std::vector<ToldCheck>& checks =
+        drift.told[static_cast<std::size_t>(star) % drift.told.size()];
+    return checks[static_cast<std::size_t>(step / window - 1) % checks.size()];
+}
+
 std::string to_string(const SyntheticDrift& drift) {
+    if (!drift.told.empty()) return drift.told_by;
     return fmt::format("synthetic:rate={},new={},run={},seed={}", drift.rate, drift.new_rows,
                        drift.run, drift.seed);
 }

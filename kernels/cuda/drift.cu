@@ -65,7 +65,9 @@ __device__ void decide(const DriftDecideArguments& a, const int* common, DriftHe
     const std::int64_t step = *a.step_counter;
     const double chosen = unit_of_hash(hash_on(hash_on(a.seed, static_cast<std::uint64_t>(step)),
                                                static_cast<std::uint64_t>(a.star)));
-    const bool triggered = a.forced_rate >= 0 ? chosen < a.forced_rate : median < a.threshold;
+    const bool triggered = a.told != nullptr    ? a.told[(step / a.window - 1) % a.num_told] != 0
+                           : a.forced_rate >= 0 ? chosen < a.forced_rate
+                                                : median < a.threshold;
     header->sequence = a.sequence_counter != nullptr ? ++*a.sequence_counter : 0;
     header->star = a.star;
     header->triggered = triggered && !whole ? 1 : 0;
@@ -113,7 +115,8 @@ __global__ void __launch_bounds__(kThreads)
 cudaError_t drift_decide(const DriftDecideArguments& a, cudaStream_t stream) {
     if (a.prompt < 0 || a.prompt > (1 << 30) || a.base < 0 || a.window < 1 ||
         a.window > kMaxWindow || a.candidate_stride < bitmap_words(a.prompt) ||
-        a.step_counter == nullptr || a.host_header == nullptr) {
+        a.step_counter == nullptr || a.host_header == nullptr ||
+        (a.told != nullptr && a.num_told < 1)) {
         return cudaErrorInvalidValue;
     }
     run_beside_others(decide_kernel);

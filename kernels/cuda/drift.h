@@ -53,6 +53,10 @@ struct DriftDecideArguments {
     /// unit_of_hash(hash_on(hash_on(seed, step), star)) is below the rate.
     double forced_rate = -1;
     std::uint64_t seed = 0;
+    /// [num_told] or null: the check of step s triggers when byte (s / window - 1) % num_told is
+    /// not 0, whatever the median and the rate say.
+    const std::uint8_t* told = nullptr;
+    std::int32_t num_told = 0;
     std::int32_t star = 0;
     const std::int64_t* step_counter = nullptr;  ///< the only thing that differs between replays
     std::int64_t* sequence_counter = nullptr;    ///< in/out, this star's; null: sequence is 0

@@ -183,6 +183,24 @@ TEST_F(DeviceDrift, NeverTriggersWhereTheSetsAreTheWholePrompt) {
     }
 }
 
+TEST_F(DeviceDrift, TriggersWhereItIsTold) {
+    const PlainDecision decision(64);
+    kernels::cuda::DriftDecideArguments a = decision.arguments;
+    const DeviceArray<std::uint8_t> told(std::vector<std::uint8_t>{1, 0, 1});
+    a.told = told.get();
+    a.num_told = 0;
+    EXPECT_EQ(kernels::cuda::drift_decide(a, nullptr), cudaErrorInvalidValue);
+    a.num_told = 3;
+    a.forced_rate = 1;
+    a.window = 2;
+    for (std::int64_t step = 2; step < 20; ++step) {
+        decision.set_step(step);
+        HC_ASSERT_CUDA(kernels::cuda::drift_decide(a, nullptr));
+        HC_ASSERT_CUDA(cudaDeviceSynchronize());
+        EXPECT_EQ(decision.header.host()[0].triggered, (step / 2 - 1) % 3 == 1 ? 0 : 1) << step;
+    }
+}
+
 TEST_F(DeviceDrift, TriggersAtTheForcedRateFromReplaysOfOneGraph) {
     const PlainDecision decision(64);
     kernels::cuda::DriftDecideArguments a = decision.arguments;

@@ -343,6 +343,33 @@ TEST_F(EngineAgainstItself, SyntheticPromptsDriftAsTold) {
     EXPECT_NEAR(rows_per_fetch / (wanted_rows / 2), 0.3, 0.06);
 }
 
+TEST_F(EngineAgainstItself, RecordedDriftDecidesTriggersAndRows) {
+    const model::Model model = load(star_model());
+    const HeadProfile profile = two_stars();
+    policy::Settings settings;
+    settings.ratio = 0.5;
+    CudaOptions options;
+    options.synthetic_prefill = true;
+    options.drift = cuda::SyntheticDrift{};
+    options.drift->told = {{{true, 0.3, 4}, {false, 0, 1}}, {{false, 0, 1}}};
+    options.drift->told_by = "trace:test";
+    CudaBackend engine(model, device_options(), options, nullptr);
+    runtime::SequenceOptions wanted = compressed(profile, settings);
+    wanted.reserve_generated = 300;
+    const auto id = engine.add_sequence(wanted);
+    engine.prefill_synthetic(id, 1700);
+    model::TokenId token = 1;
+    for (int i = 0; i < 200; ++i) {
+        const runtime::DecodeInput input{id, token};
+        token = engine.decode_sampled({&input, 1}, {}, 0)[0];
+    }
+    engine.finish();
+    // Two stars check as often; every other check of one triggers, none of the other.
+    const cuda::FetchStatistics& s = engine.fetch_statistics();
+    EXPECT_NEAR(static_cast<double>(s.triggers), static_cast<double>(s.checks) / 4, 1);
+    EXPECT_GT(s.rows, 0);
+}
+
 TEST_F(EngineAgainstItself, SequencesComeAndGo) {
     const model::Model model = load(star_model());
     const HeadProfile profile = two_stars();

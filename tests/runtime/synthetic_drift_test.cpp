@@ -45,5 +45,20 @@ TEST(SyntheticDrift, NamesWhatIsWrong) {
     EXPECT_THAT(message("synthetic:rate=nan"), ::testing::HasSubstr("nan"));
 }
 
+TEST(SyntheticDrift, TakesRecordedChecksInTurnAndStarsModuloTheirNumber) {
+    SyntheticDrift drift;
+    drift.told = {{{true, 0.5, 3}, {false, 0, 1}}, {{true, 0.25, 7}}};
+    drift.told_by = "trace:a.sqlite,run=2";
+    EXPECT_EQ(to_string(drift), "trace:a.sqlite,run=2");
+    // Window 5: the first check of a star is at one of the steps 5 to 9.
+    EXPECT_TRUE(told_check(drift, 0, 5, 5).triggered);
+    EXPECT_TRUE(told_check(drift, 0, 9, 5).triggered);
+    EXPECT_FALSE(told_check(drift, 0, 10, 5).triggered);
+    EXPECT_TRUE(told_check(drift, 0, 15, 5).triggered);
+    EXPECT_EQ(told_check(drift, 1, 40, 5).run, 7);
+    EXPECT_EQ(told_check(drift, 3, 5, 5).run, 7);
+    EXPECT_EQ(told_check(drift, 4, 5, 5).new_rows, 0.5);
+}
+
 }  // namespace
 }  // namespace hc::runtime
