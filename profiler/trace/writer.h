@@ -8,8 +8,10 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 
 #include "engine/core/observer.h"
+#include "profiler/trace/activity.h"
 #include "profiler/trace/columns.h"
 
 namespace hc::trace {
@@ -55,6 +57,15 @@ public:
     void add_attention(RunId run, const AttentionRecord& row);
     void add_memory(RunId run, const MemoryRecord& memory);
     void add_recall(RunId run, std::span<const RecallRecord> rows);
+
+    /// Names, launches and streams of CUDA activity, each stored once; equal values give equal
+    /// ids. stream_key() ignores `stream.key` and gives the key that it got.
+    StringId string_id(std::string_view text);
+    LaunchId launch_id(const Launch& launch);
+    StreamKey stream_key(const Stream& stream);
+    /// Rows of CUDA activity. `zero_ns` is taken from their times (default: the writer's start).
+    void add_activity(const ActivityBatch& batch,
+                      std::optional<std::int64_t> zero_ns = std::nullopt);
 
     /// Writes what is queued, builds indexes, marks clean_exit. Throws Error(kIo) when anything
     /// could not be written (disk full): the file then holds what was committed before.
