@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -29,6 +30,7 @@ public:
     /// One line, empty when all is well: "not closed cleanly, last heartbeat ...", lost records.
     [[nodiscard]] std::string warning() const;
     [[nodiscard]] std::optional<std::string> meta(const std::string& key) const;
+    [[nodiscard]] const std::map<std::string, std::string>& all_meta() const;
     [[nodiscard]] const std::vector<Run>& runs() const;
     [[nodiscard]] const std::vector<Stream>& streams() const;
     [[nodiscard]] std::vector<Value> values() const;
