@@ -2,11 +2,13 @@
 
 #include <fmt/format.h>
 #include <array>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "engine/core/error.h"
 #include "profiler/trace/new_trace_file.h"
+#include "profiler/trace/row_fields.h"
 #include "profiler/trace/schema.h"
 #include "profiler/trace/sqlite_database.h"
 
@@ -88,6 +90,21 @@ void create_views(const TraceSchema& schema, bool has_activity, Database& databa
     }
 }
 
+/// Sums of start and duration that would not be whole numbers any more.
+void check_times(const Database& database) {
+    for (const char* table :
+         {"hc_kernel", "hc_memcpy", "hc_memset", "hc_api", "hc_sync", "hc_nvtx"}) {
+        const std::optional<std::int64_t> bad = database.query_integer(
+            fmt::format("SELECT rowid FROM {}.{} WHERE start_ns NOT BETWEEN -{} AND {} "
+                        "OR duration_ns NOT BETWEEN 0 AND {} LIMIT 1",
+                        kSource, table, trace::kMaxTime, trace::kMaxTime, trace::kMaxTime));
+        if (bad) {
+            throw trace::BadData(
+                fmt::format("{}: the time of row {} is out of range", table, *bad));
+        }
+    }
+}
+
 class Exporter {
 public:
     Exporter(const trace::Trace& trace, const std::filesystem::path& file, Progress& progress)
@@ -109,6 +126,7 @@ public:
         database_.execute("BEGIN");
         database_.execute(nsys_tables_sql());
         create_views(schema, has_activity_, database_);
+        if (has_activity_) check_times(database_);
         std::int64_t rows = 0;
         for (const std::string& table : tables_of(database_)) {
             if (table.starts_with("ENUM_")) {
@@ -143,6 +161,8 @@ std::int64_t export_nsys(const trace::Trace& trace, const std::filesystem::path&
     std::int64_t rows = 0;
     try {
         rows = Exporter(trace, file.temporary(), progress).run();
+    } catch (const trace::BadData& bad) {
+        throw_input(fmt::format("trace '{}' is damaged: {}", trace.path().string(), bad.what()));
     } catch (const SqliteFailure& failure) {
         if (failure.was_interrupted()) throw Error(ExitCode::kInterrupted, "interrupted");
         if (failure.is_corruption() || failure.is_constraint()) {

@@ -42,6 +42,8 @@ std::string file_uri(const std::string& path, std::string_view parameter) {
 
 }  // namespace
 
+static_assert(SqliteFailure::kNotADatabase == SQLITE_NOTADB);
+
 bool SqliteFailure::is_corruption() const noexcept {
     return code_ == SQLITE_CORRUPT || code_ == SQLITE_NOTADB;
 }
@@ -138,6 +140,21 @@ std::span<const std::byte> Statement::blob(int column) const {
 
 bool Statement::is_null(int column) const {
     return sqlite3_column_type(statement_, column) == SQLITE_NULL;
+}
+
+Statement::Type Statement::type(int column) const {
+    switch (sqlite3_column_type(statement_, column)) {
+        case SQLITE_INTEGER:
+            return Type::kInteger;
+        case SQLITE_FLOAT:
+            return Type::kReal;
+        case SQLITE_TEXT:
+            return Type::kText;
+        case SQLITE_BLOB:
+            return Type::kBlob;
+        default:
+            return Type::kNull;
+    }
 }
 
 Database::Database(const std::string& path, Open mode) {

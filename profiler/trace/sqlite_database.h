@@ -23,6 +23,7 @@ public:
     SqliteFailure(int code, const std::string& message)
         : std::runtime_error(message), code_(code) {}
     [[nodiscard]] int code() const noexcept { return code_; }
+    static constexpr int kNotADatabase = 26;  // SQLITE_NOTADB
     /// The file is damaged or no database, as opposed to locked, full or unreadable.
     [[nodiscard]] bool is_corruption() const noexcept;
     [[nodiscard]] bool was_interrupted() const noexcept;
@@ -67,6 +68,8 @@ public:
     [[nodiscard]] std::string_view text(int column) const;
     [[nodiscard]] std::span<const std::byte> blob(int column) const;
     [[nodiscard]] bool is_null(int column) const;
+    enum class Type : std::uint8_t { kNull, kInteger, kReal, kText, kBlob };
+    [[nodiscard]] Type type(int column) const;
 
 private:
     sqlite3* database_ = nullptr;
