@@ -159,6 +159,21 @@ TEST(ActivityWriter, ManyThreadsShareNames) {
               std::to_string(kThreads * kBatches));
 }
 
+TEST(ActivityWriter, LeavesTheIndexesToTheFirstReaderWhereTold) {
+    const TemporaryFolder folder;
+    const auto path = folder.path() / "trace.sqlite";
+    {
+        Writer writer(path, {.make_indexes = false});
+        writer.finish();
+    }
+    const std::string count = "SELECT count(*) FROM sqlite_schema WHERE name LIKE 'hc_api_by%'";
+    EXPECT_EQ(Trace(path, {.make_indexes = false}).warning(), "");
+    EXPECT_EQ(SqliteFile(path).one(count), "0");
+    EXPECT_EQ(Trace(path).warning(), "");
+    EXPECT_EQ(SqliteFile(path).one(count), "2");
+    EXPECT_EQ(SqliteFile(path).one("PRAGMA journal_mode"), "delete");
+}
+
 TEST(ActivityWriter, LeavesOutAndCountsWhatFindsTheQueueFull) {
     const TemporaryFolder folder;
     const auto path = folder.path() / "trace.sqlite";
