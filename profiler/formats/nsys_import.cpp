@@ -7,10 +7,10 @@
 #include <map>
 #include <memory>
 #include <optional>
-#include <unordered_map>
 #include <utility>
 
 #include "engine/core/error.h"
+#include "profiler/formats/nsys_names.h"
 #include "profiler/formats/nsys_table.h"
 #include "profiler/trace/new_trace_file.h"
 #include "profiler/trace/position_codec.h"
@@ -24,11 +24,6 @@ namespace {
 using namespace hc::trace;
 
 constexpr std::size_t kBatchRows = 16'384;
-constexpr std::int64_t kPidBits = (std::int64_t{1} << 48) - 1;  // process and thread
-constexpr std::int64_t kNumberBits = (1 << 24) - 1;             // either of them
-
-// NVTX_EVENTS.eventType.
-enum EventType : std::int32_t { kCategory = 33, kThreadName = 39, kDomain = 75, kDomainEnd = 76 };
 
 /// Columns that stand at the front of every table of the device.
 constexpr std::array<NsysColumn, 7> kDeviceColumns = {{{"start", true},
@@ -52,14 +47,10 @@ constexpr auto device_columns(const std::array<NsysColumn, N>& more) {
 class Importer {
 public:
     Importer(const Database& database, Writer& writer, Progress& progress)
-        : database_(database), writer_(writer), progress_(progress) {}
+        : database_(database), writer_(writer), progress_(progress), names_(database, writer) {}
 
     ImportResult run() {
-        read_strings();
-        read_processes();
-        read_gpus();
-        read_thread_names();
-        read_nvtx_names();
+        names_.read();
         read_kernels();
         read_memcpys();
         read_memsets();
@@ -74,129 +65,7 @@ public:
     }
 
 private:
-    // -- names --------------------------------------------------------------------------------
-
-    void read_strings() {
-        static constexpr std::array<NsysColumn, 2> columns = {{{"id", true}, {"value", true}}};
-        NsysTable table(database_, "StringIds", columns);
-        while (table.next()) {
-            strings_.emplace(table.integer_or(0, -1), std::string(table.text(1).value_or("")));
-        }
-    }
-
-    const std::string& string_at(const NsysTable& row, std::int64_t id) const {
-        const auto found = strings_.find(id);
-        if (found == strings_.end()) {
-            throw BadData(fmt::format("{}: string {} is not in StringIds", row.here(), id));
-        }
-        return found->second;
-    }
-
-    /// The new id of a string of the file.
-    StringId name(const NsysTable& row, std::int64_t id) {
-        const auto found = names_.find(id);
-        if (found != names_.end()) return found->second;
-        const StringId name = writer_.string_id(string_at(row, id));
-        names_.emplace(id, name);
-        return name;
-    }
-    StringId name_or_none(const NsysTable& row, int column) {
-        const std::optional<std::int64_t> id = row.integer(column);
-        return id ? name(row, *id) : -1;
-    }
-
-    static std::int64_t pid_of(std::int64_t global) { return (global >> 24) & kNumberBits; }
-
-    void read_processes() {
-        static constexpr std::array<NsysColumn, 3> columns = {{{"globalPid"}, {"pid"}, {"name"}}};
-        NsysTable table(database_, "PROCESSES", columns);
-        while (table.next()) {
-            const std::optional<std::int64_t> global = table.integer(0);
-            const std::int64_t pid = global ? pid_of(*global) : table.integer_or(1, 0);
-            writer_.add_process(pid, table.text(2).value_or(""));
-            only_pid_ = pid;
-        }
-    }
-
-    void read_thread_names() {
-        static constexpr std::array<NsysColumn, 2> columns = {{{"nameId", true}, {"globalTid"}}};
-        NsysTable table(database_, "ThreadNames", columns);
-        while (table.next()) {
-            const std::optional<std::int64_t> thread = table.integer(1);
-            if (thread) name_thread(*thread, string_at(table, table.integer_or(0, -1)));
-        }
-    }
-
-    void name_thread(std::int64_t thread, std::string_view text) {
-        writer_.stream_key(
-            {-1, pid_of(thread), -1, -1, thread & kNumberBits, std::string(text), "other"});
-    }
-
-    void read_gpus() {
-        static constexpr std::array<NsysColumn, 28> columns = {{{"id", true},
-                                                                {"name"},
-                                                                {"uuid"},
-                                                                {"busLocation"},
-                                                                {"computeMajor"},
-                                                                {"computeMinor"},
-                                                                {"smCount"},
-                                                                {"asyncEngines"},
-                                                                {"threadsPerWarp"},
-                                                                {"maxWarpsPerSm"},
-                                                                {"maxBlocksPerSm"},
-                                                                {"maxThreadsPerBlock"},
-                                                                {"totalMemory"},
-                                                                {"l2CacheSize"},
-                                                                {"memoryBandwidth"},
-                                                                {"clockRate"},
-                                                                {"constantMemory"},
-                                                                {"maxRegistersPerBlock"},
-                                                                {"maxRegistersPerSm"},
-                                                                {"maxShmemPerBlock"},
-                                                                {"maxShmemPerBlockOptin"},
-                                                                {"maxShmemPerSm"},
-                                                                {"maxBlockDimX"},
-                                                                {"maxBlockDimY"},
-                                                                {"maxBlockDimZ"},
-                                                                {"maxGridDimX"},
-                                                                {"maxGridDimY"},
-                                                                {"maxGridDimZ"}}};
-        NsysTable table(database_, "TARGET_INFO_GPU", columns);
-        while (table.next()) {
-            Gpu g;
-            g.device = table.int_or(0, 0);
-            if (g.device < 0 || g.device > kMaxIndex) {
-                throw BadData(fmt::format("{}: id {} is out of range", table.here(), g.device));
-            }
-            g.name = table.text(1).value_or(""), g.uuid = table.text(2).value_or("");
-            g.bus_location = table.text(3).value_or("");
-            int at = 4;
-            for (std::int32_t* n : {&g.compute_major, &g.compute_minor, &g.num_sms,
-                                    &g.async_engines, &g.threads_per_warp, &g.max_warps_per_sm,
-                                    &g.max_blocks_per_sm, &g.max_threads_per_block}) {
-                *n = table.int_or(at++, -1);
-            }
-            for (std::int64_t* n :
-                 {&g.memory_bytes, &g.l2_bytes, &g.memory_bandwidth, &g.clock_hz,
-                  &g.constant_memory_bytes, &g.max_registers_per_block, &g.max_registers_per_sm,
-                  &g.max_shared_per_block, &g.max_shared_per_block_optin, &g.max_shared_per_sm,
-                  &g.max_block[0], &g.max_block[1], &g.max_block[2], &g.max_grid[0], &g.max_grid[1],
-                  &g.max_grid[2]}) {
-                *n = amount(table, at++, -1);
-            }
-            writer_.add_gpu(g);
-        }
-    }
-
     // -- rows ---------------------------------------------------------------------------------
-
-    static std::int64_t amount(const NsysTable& row, int column, std::int64_t otherwise) {
-        const std::int64_t value = row.integer_or(column, otherwise);
-        if (value < -1 || value > kMaxAmount) {
-            throw BadData(fmt::format("{}: amount {} is out of range", row.here(), value));
-        }
-        return value;
-    }
 
     struct Span {
         std::int64_t start_ns = 0, duration_ns = 0;
@@ -229,7 +98,7 @@ private:
         const std::optional<Span> times = span(row);
         if (!times) return std::nullopt;
         const std::optional<std::int64_t> global_pid = row.integer(6);
-        const std::int64_t pid = global_pid ? pid_of(*global_pid) : only_pid_;
+        const std::int64_t pid = global_pid ? nsys_pid(*global_pid) : names_.only_pid();
         const StreamId id{pid, row.int_or(2, 0), row.int_or(3, 0), row.integer_or(4, 0)};
         const auto found = streams_.find(id);
         const StreamKey key =
@@ -295,9 +164,9 @@ private:
             const std::optional<Device> d = device(table);
             if (!d) continue;
             Launch l;
-            l.name = name_or_none(table, kMore);
-            l.short_name = name_or_none(table, kMore + 1);
-            l.mangled_name = name_or_none(table, kMore + 2);
+            l.name = names_.id_or_none(table, kMore);
+            l.short_name = names_.id_or_none(table, kMore + 1);
+            l.mangled_name = names_.id_or_none(table, kMore + 2);
             if (l.name < 0 || l.short_name < 0) {
                 throw BadData(fmt::format("{}: the kernel has no name", table.here()));
             }
@@ -313,7 +182,7 @@ private:
                   &l.max_potential_cluster, &l.max_active_clusters, &l.shared_percentage}) {
                 *n = table.int_or(at++, -1);
             }
-            l.local_bytes_total = std::max<std::int64_t>(0, amount(table, at++, 0));
+            l.local_bytes_total = std::max<std::int64_t>(0, nsys_amount(table, at++, 0));
             add(&ActivityBatch::kernels,
                 {d->span.start_ns, d->span.duration_ns, d->correlation_id, table.integer_or(at, -1),
                  d->stream, writer_.launch_id(l)},
@@ -339,7 +208,7 @@ private:
             if (!d) continue;
             MemcpyRow row{d->span.start_ns, d->span.duration_ns, d->correlation_id,
                           table.integer_or(kMore + 7, -1)};
-            row.bytes = std::max<std::int64_t>(0, amount(table, kMore, 0));
+            row.bytes = std::max<std::int64_t>(0, nsys_amount(table, kMore, 0));
             row.stream = d->stream;
             row.copy_kind = table.int_or(kMore + 1, 0);
             row.src_kind = table.int_or(kMore + 2, -1), row.dst_kind = table.int_or(kMore + 3, -1);
@@ -362,8 +231,8 @@ private:
             add(&ActivityBatch::memsets,
                 {d->span.start_ns, d->span.duration_ns, d->correlation_id,
                  table.integer_or(kMore + 3, -1),
-                 std::max<std::int64_t>(0, amount(table, kMore, 0)), table.integer_or(kMore + 1, 0),
-                 d->stream, table.int_or(kMore + 2, -1)},
+                 std::max<std::int64_t>(0, nsys_amount(table, kMore, 0)),
+                 table.integer_or(kMore + 1, 0), d->stream, table.int_or(kMore + 2, -1)},
                 result_.memsets);
         }
         end();
@@ -399,57 +268,17 @@ private:
         while (table.next()) {
             const std::optional<Span> times = span(table);
             if (!times) continue;
-            const StringId called = name_or_none(table, 5);
+            const StringId called = names_.id_or_none(table, 5);
             if (called < 0) throw BadData(fmt::format("{}: nameId is NULL", table.here()));
             add(&ActivityBatch::apis,
-                {times->start_ns, times->duration_ns, table.integer_or(4, 0), thread(table, 3),
-                 called, table.int_or(2, 0), table.int_or(6, 0)},
+                {times->start_ns, times->duration_ns, table.integer_or(4, 0),
+                 names_.thread(table, 3), called, table.int_or(2, 0), table.int_or(6, 0)},
                 result_.apis);
         }
         end();
     }
 
-    [[nodiscard]] std::int64_t thread(const NsysTable& row, int column) const {
-        return row.integer_or(column, only_pid_ << 24) & kPidBits;
-    }
-
     // -- NVTX ---------------------------------------------------------------------------------
-
-    std::string nvtx_text(const NsysTable& row, int text, int text_id) const {
-        if (const auto own = row.text(text)) return std::string(*own);
-        const std::optional<std::int64_t> id = row.integer(text_id);
-        return id ? string_at(row, *id) : std::string();
-    }
-
-    /// Domains, then categories, then names of threads: events refer to them.
-    void read_nvtx_names() {
-        static constexpr std::array<NsysColumn, 6> columns = {
-            {{"eventType", true}, {"globalTid"}, {"domainId"}, {"category"}, {"text"}, {"textId"}}};
-        for (const EventType type : {kDomain, kCategory, kThreadName}) {
-            NsysTable table(database_, "NVTX_EVENTS", columns,
-                            fmt::format("WHERE eventType = {}", static_cast<int>(type)));
-            while (table.next()) {
-                const std::int64_t pid = pid_of(thread(table, 1));
-                const std::int32_t number = table.int_or(2, 0);
-                const std::string text = nvtx_text(table, 4, 5);
-                if (type == kDomain) {
-                    domains_[{pid, number}] = writer_.nvtx_domain(pid, text);
-                } else if (type == kThreadName) {
-                    name_thread(thread(table, 1), text);
-                } else if (table.int_or(3, -1) >= 0) {
-                    writer_.name_nvtx_category(pid, domain(pid, number), table.int_or(3, -1), text);
-                }
-            }
-        }
-    }
-
-    std::int32_t domain(std::int64_t pid, std::int32_t number) {
-        if (number <= 0) return number < 0 ? -1 : 0;
-        const auto found = domains_.find({pid, number});
-        if (found != domains_.end()) return found->second;
-        // Its creation was not recorded; nothing but its number is known.
-        return domains_[{pid, number}] = writer_.nvtx_domain(pid, fmt::format("domain {}", number));
-    }
 
     void read_nvtx() {
         static constexpr std::array<NsysColumn, 17> columns = {{{"start", true},
@@ -473,23 +302,23 @@ private:
         begin(table, "NVTX events");
         while (table.next()) {
             const std::int32_t type = table.int_or(2, 0);
-            if (type == kDomain || type == kDomainEnd || type == kCategory || type == kThreadName) {
+            if (is_name_event(type)) {
                 continue;
             }
             const std::optional<Span> times = span(table, true);
             if (!times) continue;
             NvtxRow row;
             row.start_ns = times->start_ns, row.duration_ns = times->duration_ns, row.type = type;
-            row.thread = thread(table, 8);
-            if (const auto other = table.integer(9)) row.end_thread = *other & kPidBits;
+            row.thread = names_.thread(table, 8);
+            if (const auto other = table.integer(9)) row.end_thread = nsys_thread(*other);
             row.range_id = table.integer_or(3, -1);
             if (const auto own = table.text(6)) {
                 row.name = writer_.string_id(*own);
             } else {
-                row.name = name_or_none(table, 7);
+                row.name = names_.id_or_none(table, 7);
             }
             const std::optional<std::int64_t> number = table.integer(10);
-            if (number) row.domain = domain(pid_of(row.thread), table.int_or(10, 0));
+            if (number) row.domain = names_.domain(nsys_pid(row.thread), table.int_or(10, 0));
             row.category = table.int_or(4, -1);
             row.color = table.integer_or(5, -1);
             read_payload(table, row);
@@ -526,11 +355,8 @@ private:
     const Database& database_;
     Writer& writer_;
     Progress& progress_;
-    std::unordered_map<std::int64_t, std::string> strings_;
-    std::unordered_map<std::int64_t, StringId> names_;
+    NsysNames names_;
     std::map<StreamId, StreamKey> streams_;
-    std::map<std::pair<std::int64_t, std::int32_t>, std::int32_t> domains_;
-    std::int64_t only_pid_ = 0;  // for rows that name no process
     ActivityBatch batch_;
     ImportResult result_;
 };
