@@ -7,6 +7,7 @@
 #include "engine/core/error.h"
 #include "profiler/trace/reader.h"
 #include "profiler/trace/writer.h"
+#include "tests/collect/activity_maker.h"
 #include "tests/collect/sqlite_file.h"
 #include "tests/support/paths.h"
 
@@ -126,6 +127,27 @@ TEST(ActivityWriter, KnowsAStreamByItsNumbersAndTakesALaterName) {
     SqliteFile file(path);
     EXPECT_EQ(file.rows("SELECT name, role FROM hc_stream ORDER BY key, device"),
               (std::vector<Row>{{"fetch", "fetch"}, {"copies", "other"}, {"", "other"}}));
+}
+
+TEST(ActivityWriter, AnEventTakesLessThanSixtyBytesWithIndexes) {
+    const TemporaryFolder folder;
+    const auto path = folder.path() / "trace.sqlite";
+    std::size_t events = 0;
+    {
+        Writer writer(path, {});
+        // Late in a long session: times and correlation ids are large numbers.
+        hc::test::ActivityMaker maker(writer, 1, 123'456, 3'600'000'000'000);
+        ActivityBatch batch;
+        for (int i = 0; i < 3000; ++i) {
+            batch.clear();
+            maker.add_step(batch);
+            events += batch.size();
+            writer.add_activity(batch, 0);
+        }
+        writer.finish();
+    }
+    ASSERT_GT(events, 250'000U);
+    EXPECT_LT(std::filesystem::file_size(path), 60 * events);
 }
 
 TEST(ActivityWriter, ManyThreadsShareNames) {
