@@ -57,6 +57,15 @@ public:
         read_apis();
         read_syncs();
         read_nvtx();
+        static constexpr std::array<NsysColumn, 1> graph_columns = {{{"start"}}};
+        const NsysTable graphs(database_, "CUPTI_ACTIVITY_KIND_GRAPH_TRACE", graph_columns);
+        if (graphs.expected_rows() > 0) {
+            result_.warnings.push_back(
+                fmt::format("{} launches of CUDA graphs were recorded as a whole and are left out: "
+                            "their kernels "
+                            "are not in the file (record with --cuda-graph-trace=node)",
+                            graphs.expected_rows()));
+        }
         if (result_.skipped > 0) {
             result_.warnings.push_back(fmt::format(
                 "{} rows left out: they end before they start, or have no time", result_.skipped));

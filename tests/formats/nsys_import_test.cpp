@@ -198,6 +198,19 @@ TEST(NsysImport, ReadsAnOlderSchema) {
                                 {"open", "NULL", "domain 9", "NULL"}}));
 }
 
+TEST(NsysImport, SaysThatKernelsOfGraphsAreNotThere) {
+    const TemporaryFolder folder;
+    const fs::path path = folder.path() / "old.sqlite", out = folder.path() / "out.sqlite";
+    write_old_export(path);
+    SqliteFile(path).rows(
+        "CREATE TABLE CUPTI_ACTIVITY_KIND_GRAPH_TRACE (start INTEGER NOT NULL, end INTEGER NOT "
+        "NULL);"
+        "INSERT INTO CUPTI_ACTIVITY_KIND_GRAPH_TRACE VALUES (1, 2), (3, 4)");
+    const ImportResult result = import(path, out);
+    ASSERT_EQ(result.warnings.size(), 2U);
+    EXPECT_THAT(result.warnings[0], HasSubstr("2 launches of CUDA graphs"));
+}
+
 TEST(NsysImport, TablesMayBeMissing) {
     const TemporaryFolder folder;
     const fs::path path = folder.path() / "old.sqlite", out = folder.path() / "out.sqlite";

@@ -144,6 +144,54 @@ TEST(FullDisk, OfActivityIsAnErrorAndWhatWasWrittenOpens) {
     EXPECT_EQ(SqliteFile(path).one("PRAGMA integrity_check"), "ok");
 }
 
+TEST(MutatedFile, GivesAnErrorOrRowsInRange) {
+    const TemporaryFolder folder;
+    const auto path = folder.path() / "trace.sqlite";
+    {
+        Writer writer(path, {});
+        ActivityMaker maker(writer, 1, 5, 0);
+        ActivityBatch batch;
+        for (int i = 0; i < 5; ++i) maker.add_step(batch);
+        writer.add_activity(batch, 0);
+        writer.finish();
+    }
+    std::ifstream in(path, std::ios::binary);
+    const std::string good{std::istreambuf_iterator<char>(in), {}};
+    std::uint64_t state = 3;
+    const auto random = [&state](std::size_t bound) {
+        state = state * 6364136223846793005ULL + 1442695040888963407ULL;
+        return static_cast<std::size_t>(state >> 33) % bound;
+    };
+    NoProgress progress;
+    int refused = 0, read = 0;
+    for (int round = 0; round < 100; ++round) {
+        std::string bytes = good;
+        for (int i = 0; i < 20; ++i) bytes[random(bytes.size())] = static_cast<char>(random(256));
+        std::ofstream(path, std::ios::binary) << bytes;
+        try {
+            const Trace trace(path);
+            Kernels kernels = trace.read_activity<Kernels>(progress);
+            for (std::size_t i = 0; i < kernels.size(); ++i) {
+                ASSERT_TRUE(trace.launches().contains(kernels.launch[i]));
+                ASSERT_GE(kernels.duration_ns[i], 0);
+            }
+            for (const StringId name : trace.read_activity<Apis>(progress).name) {
+                ASSERT_TRUE(trace.strings().contains(name));
+            }
+            (void)trace.read_activity<NvtxRanges>(progress);
+            (void)trace.read_activity<Memcpys>(progress);
+            (void)trace.gpus();
+            (void)trace.nvtx_names();
+            ++read;
+        } catch (const Error& error) {
+            EXPECT_THAT(error.what(), HasSubstr(path.string()));
+            ++refused;
+        }
+    }
+    EXPECT_GT(refused, 5);
+    EXPECT_GT(read, 5);
+}
+
 TEST(CutFile, IsRefusedOrReadButNeverWrong) {
     const TemporaryFolder folder;
     const auto path = folder.path() / "trace.sqlite";
