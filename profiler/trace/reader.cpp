@@ -91,10 +91,18 @@ bool writer_is_dead(const Database& database) {
 
 /// What the writer would have done at its end. Only a convenience: where the file cannot be
 /// changed, readers do without.
-void make_missing_indexes(const std::string& file) {
+void make_missing_indexes(const std::string& file, Progress* progress) {
     try {
         Database database(file, Database::Open::kReadWrite);
         sqlite3_busy_timeout(database.handle(), 0);
+        std::int64_t asked = 0;
+        if (progress != nullptr) {
+            progress->begin("making the indexes of the trace, once", 0);
+            database.interrupt_when([&] {
+                progress->update(++asked);
+                return progress->cancelled();
+            });
+        }
         database.execute("BEGIN IMMEDIATE");
         database.execute(indexes_sql());
         database.execute("COMMIT");
@@ -188,7 +196,8 @@ Trace::Trace(const std::filesystem::path& path, OpenOptions options)
             count_indexes(impl_->opened.database) == 0 && ::access(file.c_str(), W_OK) == 0 &&
             (!unfinished || writer_is_dead(impl_->opened.database))) {
             impl_->opened.database.close();
-            make_missing_indexes(file);
+            make_missing_indexes(file, options.progress);
+            if (options.progress != nullptr) options.progress->end();
             impl_->opened = open_database(file);
         }
         impl_->runs = read_runs(impl_->opened.database);

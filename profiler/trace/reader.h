@@ -17,6 +17,9 @@ namespace hc::trace {
 
 struct OpenOptions {
     bool make_indexes = true;
+    /// Hears of the making of indexes, which takes seconds after a crash of a long session; may be
+    /// null. Cancelled: the trace opens without them.
+    Progress* progress = nullptr;
 };
 
 /// Its const members may be called from several threads.

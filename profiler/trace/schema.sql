@@ -237,7 +237,7 @@ CREATE TABLE hc_memory (           -- bytes, at the end of a step
 ) STRICT;
 
 -- ---------------------------------------------------------------------------------------------
--- What CUPTI saw: narrow rows, filled by the CUPTI session alone (a CPU run leaves them empty).
+-- What CUPTI saw: narrow rows, filled by the CUPTI session or an import; empty after a CPU run.
 -- What many rows share stands once, in hc_launch, hc_string and hc_stream.
 
 CREATE TABLE hc_string (           -- names, once each; also the names of streams

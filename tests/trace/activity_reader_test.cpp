@@ -179,6 +179,27 @@ TEST(ActivityReader, CanBeCancelled) {
     EXPECT_FALSE(progress.ended_);
 }
 
+TEST(ActivityReader, TellsOfIndexesAndOpensWithoutThemWhenCancelled) {
+    const TemporaryFolder folder;
+    const auto path = folder.path() / "trace.sqlite";
+    {
+        Writer writer(path, {.make_indexes = false});
+        ActivityMaker maker(writer, 1, 5, 1000);
+        ActivityBatch batch;
+        for (int i = 0; i < 1000; ++i) maker.add_step(batch);
+        writer.add_activity(batch, 0);
+        writer.finish();
+    }
+    const std::string count = "SELECT count(*) FROM sqlite_schema WHERE name LIKE 'hc_api_by%'";
+    CancelledProgress cancelled;
+    EXPECT_EQ(Trace(path, {.progress = &cancelled}).activity_counts().kernels, 40'000);
+    EXPECT_TRUE(cancelled.ended_);
+    EXPECT_EQ(SqliteFile(path).one(count), "0");
+    NoProgress progress;
+    EXPECT_EQ(Trace(path, {.progress = &progress}).activity_counts().kernels, 40'000);
+    EXPECT_EQ(SqliteFile(path).one(count), "2");
+}
+
 TEST(ActivityReader, ReadsTablesSideBySide) {
     const TemporaryFolder folder;
     const auto path = folder.path() / "trace.sqlite";
