@@ -4,12 +4,15 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 
 #include "engine/core/observer.h"
+#include "profiler/trace/activity.h"
 #include "profiler/trace/columns.h"
 
 namespace hc::trace {
@@ -18,6 +21,14 @@ struct WriterOptions {
     std::string command_line = {};
     std::size_t queue_bytes = std::size_t{64} << 20;  ///< bound of memory; full: callers wait
     std::int64_t commit_interval_ms = 250;
+    /// False: finish() leaves the indexes to the first reader that may write, for a program that
+    /// should not wait for them at its exit. A merge does without.
+    bool make_indexes = true;
+    /// Named in errors in place of the file's own path, which may be a temporary one.
+    std::filesystem::path shown_path = {};
+    /// Rows of hc_meta that finish() leaves in place of the writer's own, for a file that speaks
+    /// of another session than this process (merged, imported).
+    std::map<std::string, std::string> final_meta = {};
 };
 
 /// Thread-safe. Rows keep the order of each calling thread. Times of a recorded run are now_ns()
@@ -56,8 +67,38 @@ public:
     void add_memory(RunId run, const MemoryRecord& memory);
     void add_recall(RunId run, std::span<const RecallRecord> rows);
 
-    /// Writes what is queued, builds indexes, marks clean_exit. Throws Error(kIo) when anything
-    /// could not be written (disk full): the file then holds what was committed before.
+    /// Names, launches and streams of CUDA activity, each stored once; equal values give equal
+    /// ids, and an id is in the file before any row that uses it. A value that is new waits while
+    /// the queue is full.
+    [[nodiscard]] StringId string_id(std::string_view text);
+    [[nodiscard]] LaunchId launch_id(const Launch& launch);
+    /// A stream or thread is known by its pid, device, context and stream id; `stream.key` is
+    /// ignored, and the key that it got is returned. A later call brings a new name or role; empty
+    /// ones leave what was there.
+    StreamKey stream_key(const Stream& stream);
+    /// The id of an NVTX domain of a process; 0, the default domain, for "".
+    [[nodiscard]] std::int32_t nvtx_domain(std::int64_t pid, std::string_view name);
+    void name_nvtx_category(std::int64_t pid, std::int32_t domain, std::int32_t category,
+                            std::string_view name);
+    /// Again with the same device or pid: replaces.
+    void add_gpu(const Gpu& gpu);
+    void add_process(std::int64_t pid, std::string_view name);
+    /// Rows of CUDA activity. `zero_ns` is taken from their times (default: the writer's start).
+    /// Waits while the queue is full.
+    void add_activity(const ActivityBatch& batch,
+                      std::optional<std::int64_t> zero_ns = std::nullopt);
+    /// For threads that must not wait: rows that find the queue full, or a writer that failed, are
+    /// left out and counted (hc_meta's lost_writer). Returns how many were taken. Never throws.
+    std::size_t try_add_activity(const ActivityBatch& batch,
+                                 std::optional<std::int64_t> zero_ns = std::nullopt) noexcept;
+    /// Rows that try_add_activity() left out so far.
+    [[nodiscard]] std::uint64_t lost_rows() const noexcept;
+    /// What the times of activity are taken from by default, now_ns() of the writer's start.
+    [[nodiscard]] std::int64_t epoch_ns() const noexcept;
+
+    /// Writes what is queued, builds indexes unless the options say no, marks clean_exit. Throws
+    /// Error(kIo) when anything could not be written (disk full): the file then holds what was
+    /// committed before.
     void finish();
     /// Waits until everything queued so far is committed.
     void flush();
