@@ -20,3 +20,16 @@ if(HC_HAVE_CUPTI)
   # For a GPU machine: programs in bin/, the library in lib/.
   add_custom_target(profiler_device_programs DEPENDS test_device_profiler profiler_victim)
 endif()
+
+if(HC_HAVE_CUPTI AND TARGET hcprof_inject)
+  # A double of libcupti.so and a program that loads the injection as the driver would: the whole
+  # path from entry point to trace file without a GPU.
+  hc_include_root(stub_cupti tests/cupti root)
+  add_library(stub_cupti MODULE cupti/stub/stub_cupti.cpp)
+  target_include_directories(stub_cupti PRIVATE "${root}")
+  target_link_libraries(stub_cupti PRIVATE hc_cupti_headers hc_warnings)
+  set_target_properties(stub_cupti PROPERTIES LIBRARY_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/lib")
+  add_executable(stub_victim cupti/stub/stub_victim.cpp)
+  target_link_libraries(stub_victim PRIVATE hc_cupti_headers hc_warnings hc_sanitizers Threads::Threads ${CMAKE_DL_LIBS})
+  add_dependencies(test_cupti hcprof_inject stub_cupti stub_victim)
+endif()
