@@ -4,6 +4,7 @@
 
 #include <cupti.h>
 
+#include <algorithm>
 #include <atomic>
 #include <map>
 #include <mutex>
