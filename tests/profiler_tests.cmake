@@ -3,7 +3,9 @@ hc_test(activity LINKS hc::activity)
 
 if(HC_HAVE_CUPTI)
   hc_test(cupti LINKS hc::cupti hc::inject hc_cupti_headers SQLite::SQLite3 ${CMAKE_DL_LIBS})
+endif()
 
+if(HC_HAVE_CUPTI AND HC_HAVE_CUDA)
   # The victim of the device tests: work with known records, recorded by itself or by injection.
   hc_cuda_library(profiler_workload tests/device_profiler/workload LINKS hc::core)
   hc_device_program(profiler_victim tests/device_profiler/victim

@@ -39,9 +39,9 @@ std::int64_t ClockConverter::operator()(std::int64_t other_ns) {
 void ClockConverter::find_segment(std::int64_t other_ns) {
     constexpr std::int64_t kFirst = std::numeric_limits<std::int64_t>::min();
     constexpr std::int64_t kLast = std::numeric_limits<std::int64_t>::max();
-    const auto next = std::upper_bound(
-        knots_.begin(), knots_.end(), other_ns,
-        [](std::int64_t time, const Knot& knot) { return time < knot.other_ns; });
+    const auto next =
+        std::upper_bound(knots_.begin(), knots_.end(), other_ns,
+                         [](std::int64_t time, const Knot& knot) { return time < knot.other_ns; });
     slope_ = 0;
     low_ = next == knots_.begin() ? kFirst : std::prev(next)->other_ns;
     high_ = next == knots_.end() ? kLast : next->other_ns;
@@ -57,8 +57,7 @@ void ClockConverter::find_segment(std::int64_t other_ns) {
 
 void ClockFit::add(const ClockPair& pair) {
     const std::int64_t width = std::max<std::int64_t>(0, pair.after_ns - pair.before_ns);
-    const ClockConverter::Knot knot{pair.other_ns,
-                                    pair.other_ns - (pair.before_ns + width / 2)};
+    const ClockConverter::Knot knot{pair.other_ns, pair.other_ns - (pair.before_ns + width / 2)};
     const std::lock_guard lock(mutex_);
     bracket_ns_ = std::max(bracket_ns_, (width + 1) / 2);
     if (!knots_.empty()) {

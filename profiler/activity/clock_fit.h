@@ -34,7 +34,7 @@ private:
     };
     void find_segment(std::int64_t other_ns);
 
-    std::vector<Knot> knots_;  // ascending
+    std::vector<Knot> knots_;          // ascending
     std::int64_t low_ = 1, high_ = 0;  // the segment in use: [low_, high_)
     std::int64_t base_ns_ = 0, offset_ns_ = 0;
     double slope_ = 0;

@@ -46,8 +46,9 @@ CollectSet parse_collect(std::string_view option, std::string_view list) {
             known = true;
         }
         if (!known) {
-            throw_usage(quoted(option, word) + ", expected a list of kernel, memcpy, memset, sync, "
-                                               "api, overhead, memory, external, nvtx, or all");
+            throw_usage(quoted(option, word) +
+                        ", expected a list of kernel, memcpy, memset, sync, "
+                        "api, overhead, memory, external, nvtx, or all");
         }
         begin = end + 1;
     }
@@ -73,9 +74,12 @@ ApiLevel parse_api_level(std::string_view option, std::string_view name) {
 
 std::string_view api_level_name(ApiLevel level) {
     switch (level) {
-        case ApiLevel::kNone: return "none";
-        case ApiLevel::kUseful: return "useful";
-        case ApiLevel::kAll: return "all";
+        case ApiLevel::kNone:
+            return "none";
+        case ApiLevel::kUseful:
+            return "useful";
+        case ApiLevel::kAll:
+            return "all";
     }
     return "none";
 }

@@ -69,6 +69,9 @@ struct CollectOptions {
     std::chrono::milliseconds patience{1000};
     /// Remember which node of an executable graph came from which captured node.
     bool graph_nodes = false;
+    /// The program has made CUDA contexts already: devices, contexts and streams are asked for. In
+    /// the middle of cuInit, where an injection starts, asking is not safe.
+    bool has_contexts = false;
     /// Start with collection switched off, see Session::set_collecting.
     bool start_paused = false;
 };

@@ -21,14 +21,17 @@ std::size_t matching_open(std::string_view text) {
                 [[fallthrough]];
             case ')':
             case '}':
-            case ']': ++depth; break;
+            case ']':
+                ++depth;
+                break;
             case '<':
             case '(':
             case '{':
             case '[':
                 if (--depth == 0) return at;
                 break;
-            default: break;
+            default:
+                break;
         }
     }
     return std::string_view::npos;

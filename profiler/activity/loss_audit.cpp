@@ -23,9 +23,8 @@ std::uint8_t* LossAudit::flags_of(std::uint32_t correlation_id) {
     }
     if (at >= kWindow) {
         const std::size_t leave = std::min<std::uint64_t>(flags_.size(), at - kWindow / 2);
-        unmatched_before_ += static_cast<std::uint64_t>(
-            std::count(flags_.begin(), flags_.begin() + static_cast<std::ptrdiff_t>(leave),
-                       kLaunched));
+        unmatched_before_ += static_cast<std::uint64_t>(std::count(
+            flags_.begin(), flags_.begin() + static_cast<std::ptrdiff_t>(leave), kLaunched));
         flags_.erase(flags_.begin(), flags_.begin() + static_cast<std::ptrdiff_t>(leave));
         base_ += leave;
         at -= leave;

@@ -15,8 +15,8 @@ struct MarkerPoint {
     Kind kind = Kind::kMark;
     std::uint32_t id = 0;  ///< the same at start and end
     std::int64_t time_ns = 0;
-    std::int64_t thread = 0;     ///< global_thread_id()
-    trace::StringId name = -1;   ///< start and mark
+    std::int64_t thread = 0;    ///< global_thread_id()
+    trace::StringId name = -1;  ///< start and mark
     std::int32_t domain = 0;
 };
 

@@ -9,16 +9,40 @@ namespace hc::cupti {
 namespace {
 
 // Beginnings of names; the versions and suffixes that follow do not matter.
-constexpr std::array<std::string_view, 34> kUseful{
-    "Launch",          "GraphLaunch",        "GraphInstantiate",  "GraphUpload",
-    "GraphExecUpdate", "Memcpy",             "Memset",            "MemPrefetch",
-    "MemAlloc",        "MemFree",            "MemCreate",         "MemRelease",
-    "MemMap",          "MemUnmap",           "MemHostAlloc",      "MemHostRegister",
-    "MemHostUnregister", "Malloc",           "Free",              "HostAlloc",
-    "HostRegister",    "HostUnregister",     "StreamSynchronize", "CtxSynchronize",
-    "DeviceSynchronize", "ThreadSynchronize", "EventSynchronize", "StreamWaitEvent",
-    "StreamBeginCapture", "StreamEndCapture", "StreamCreate",     "StreamDestroy",
-    "ModuleLoad",      "LibraryLoad"};
+constexpr std::array<std::string_view, 34> kUseful{"Launch",
+                                                   "GraphLaunch",
+                                                   "GraphInstantiate",
+                                                   "GraphUpload",
+                                                   "GraphExecUpdate",
+                                                   "Memcpy",
+                                                   "Memset",
+                                                   "MemPrefetch",
+                                                   "MemAlloc",
+                                                   "MemFree",
+                                                   "MemCreate",
+                                                   "MemRelease",
+                                                   "MemMap",
+                                                   "MemUnmap",
+                                                   "MemHostAlloc",
+                                                   "MemHostRegister",
+                                                   "MemHostUnregister",
+                                                   "Malloc",
+                                                   "Free",
+                                                   "HostAlloc",
+                                                   "HostRegister",
+                                                   "HostUnregister",
+                                                   "StreamSynchronize",
+                                                   "CtxSynchronize",
+                                                   "DeviceSynchronize",
+                                                   "ThreadSynchronize",
+                                                   "EventSynchronize",
+                                                   "StreamWaitEvent",
+                                                   "StreamBeginCapture",
+                                                   "StreamEndCapture",
+                                                   "StreamCreate",
+                                                   "StreamDestroy",
+                                                   "ModuleLoad",
+                                                   "LibraryLoad"};
 
 constexpr std::array<std::string_view, 4> kLaunches{"LaunchKernel", "LaunchCooperativeKernel",
                                                     "LaunchGrid", "LaunchDeviceKernel"};
@@ -57,24 +81,24 @@ bool is_useful_call(std::string_view name) {
 
 bool launches_kernel(std::string_view name) {
     const std::string_view call = bare(name);
-    return begins_with_any(call, kLaunches) &&
-           call.find("MultiDevice") == std::string_view::npos;
+    return begins_with_any(call, kLaunches) && call.find("MultiDevice") == std::string_view::npos;
 }
 
 int set_api_records(CuptiApi& api, activity::ApiLevel level, bool enable) {
     switch (level) {
-        case activity::ApiLevel::kNone: return CUPTI_SUCCESS;
+        case activity::ApiLevel::kNone:
+            return CUPTI_SUCCESS;
         case activity::ApiLevel::kAll:
             for (const int kind : {CUPTI_ACTIVITY_KIND_RUNTIME, CUPTI_ACTIVITY_KIND_DRIVER}) {
-                const int result =
-                    enable ? api.enable_activity(kind) : api.disable_activity(kind);
+                const int result = enable ? api.enable_activity(kind) : api.disable_activity(kind);
                 if (result != CUPTI_SUCCESS) return result;
             }
             return CUPTI_SUCCESS;
-        case activity::ApiLevel::kUseful: break;
+        case activity::ApiLevel::kUseful:
+            break;
     }
-    const int result = set_useful(api, CUPTI_CB_DOMAIN_RUNTIME_API,
-                                  CUPTI_RUNTIME_TRACE_CBID_SIZE, enable);
+    const int result =
+        set_useful(api, CUPTI_CB_DOMAIN_RUNTIME_API, CUPTI_RUNTIME_TRACE_CBID_SIZE, enable);
     if (result != CUPTI_SUCCESS) return result;
     return set_useful(api, CUPTI_CB_DOMAIN_DRIVER_API, CUPTI_DRIVER_TRACE_CBID_SIZE, enable);
 }

@@ -56,7 +56,8 @@ void CUPTIAPI on_request(std::uint8_t** buffer, std::size_t* size, std::size_t* 
 
 void CUPTIAPI on_complete(CUcontext, std::uint32_t, std::uint8_t* buffer, std::size_t,
                           std::size_t valid) {
-    if (const ClientCall client; client && buffer != nullptr) client->complete_buffer(buffer, valid);
+    if (const ClientCall client; client && buffer != nullptr)
+        client->complete_buffer(buffer, valid);
 }
 
 void CUPTIAPI on_any_callback(void*, CUpti_CallbackDomain domain, CUpti_CallbackId cbid,
@@ -134,9 +135,9 @@ public:
     LoadedCupti(void* library, std::string path) : path_(std::move(path)), f_(bind_all(library)) {
         std::uint32_t found = 0;
         if (f_.get_version(&found) != CUPTI_SUCCESS || found / 10000 != kBuiltMajor) {
-            throw Error(ExitCode::kUnavailable,
-                        "has version " + std::to_string(found) + ", expected " +
-                            std::to_string(kBuiltMajor) + "xxxx");
+            throw Error(ExitCode::kUnavailable, "has version " + std::to_string(found) +
+                                                    ", expected " + std::to_string(kBuiltMajor) +
+                                                    "xxxx");
         }
     }
     ~LoadedCupti() override {
@@ -169,7 +170,9 @@ public:
         }
         return result;
     }
-    int register_buffer_callbacks() override { return f_.register_callbacks(on_request, on_complete); }
+    int register_buffer_callbacks() override {
+        return f_.register_callbacks(on_request, on_complete);
+    }
     int unsubscribe() override {
         CuptiApi* self = this;
         nvtx_library.compare_exchange_strong(self, nullptr);
@@ -278,8 +281,8 @@ std::vector<std::string> candidates() {
         files.push_back((folder / name).string());
         files.push_back((folder / ".." / ".." / "cuda_cupti" / "lib" / name).string());
     }
-    for (const char* root : {"/usr/local/cuda", "/usr/local/cuda-13", "/usr/local/cuda-13.0",
-                             "/opt/cuda"}) {
+    for (const char* root :
+         {"/usr/local/cuda", "/usr/local/cuda-13", "/usr/local/cuda-13.0", "/opt/cuda"}) {
         files.push_back(std::string(root) + "/extras/CUPTI/lib64/" + name);
         files.push_back(std::string(root) + "/lib64/" + name);
     }
@@ -298,8 +301,8 @@ std::unique_ptr<CuptiApi> try_load(const std::string& file, std::string& tried) 
     if (library == nullptr) {
         std::error_code error;
         // That a folder has none is no news, unless it was asked for or is the loader's answer.
-        const bool absent = file.find('/') != std::string::npos &&
-                            !std::filesystem::exists(file, error);
+        const bool absent =
+            file.find('/') != std::string::npos && !std::filesystem::exists(file, error);
         note(absent ? "does not exist" : "cannot be loaded");
         return nullptr;
     }

@@ -39,22 +39,28 @@ std::string plain(const char* text) {
 }
 
 template <typename Params>
-const Params& params_of(const CUpti_NvtxData& data) {
-    return *static_cast<const Params*>(data.functionParams);
+const Params& params_of(const NvtxCall& call) {
+    return *static_cast<const Params*>(call.params);
 }
 
 constexpr std::array kNaming{
     CUPTI_CBID_NVTX_nvtxNameCategoryA,       CUPTI_CBID_NVTX_nvtxNameCategoryW,
     CUPTI_CBID_NVTX_nvtxDomainNameCategoryA, CUPTI_CBID_NVTX_nvtxDomainNameCategoryW,
     CUPTI_CBID_NVTX_nvtxDomainCreateA,       CUPTI_CBID_NVTX_nvtxDomainCreateW};
-constexpr std::array kRanges{
-    CUPTI_CBID_NVTX_nvtxRangePushA,          CUPTI_CBID_NVTX_nvtxRangePushW,
-    CUPTI_CBID_NVTX_nvtxRangePushEx,         CUPTI_CBID_NVTX_nvtxRangePop,
-    CUPTI_CBID_NVTX_nvtxRangeStartA,         CUPTI_CBID_NVTX_nvtxRangeStartW,
-    CUPTI_CBID_NVTX_nvtxRangeStartEx,        CUPTI_CBID_NVTX_nvtxRangeEnd,
-    CUPTI_CBID_NVTX_nvtxDomainRangePushEx,   CUPTI_CBID_NVTX_nvtxDomainRangePop,
-    CUPTI_CBID_NVTX_nvtxDomainRangeStartEx,  CUPTI_CBID_NVTX_nvtxDomainRangeEnd,
-    CUPTI_CBID_NVTX_nvtxDomainRegisterStringA, CUPTI_CBID_NVTX_nvtxDomainRegisterStringW};
+constexpr std::array kRanges{CUPTI_CBID_NVTX_nvtxRangePushA,
+                             CUPTI_CBID_NVTX_nvtxRangePushW,
+                             CUPTI_CBID_NVTX_nvtxRangePushEx,
+                             CUPTI_CBID_NVTX_nvtxRangePop,
+                             CUPTI_CBID_NVTX_nvtxRangeStartA,
+                             CUPTI_CBID_NVTX_nvtxRangeStartW,
+                             CUPTI_CBID_NVTX_nvtxRangeStartEx,
+                             CUPTI_CBID_NVTX_nvtxRangeEnd,
+                             CUPTI_CBID_NVTX_nvtxDomainRangePushEx,
+                             CUPTI_CBID_NVTX_nvtxDomainRangePop,
+                             CUPTI_CBID_NVTX_nvtxDomainRangeStartEx,
+                             CUPTI_CBID_NVTX_nvtxDomainRangeEnd,
+                             CUPTI_CBID_NVTX_nvtxDomainRegisterStringA,
+                             CUPTI_CBID_NVTX_nvtxDomainRegisterStringW};
 
 }  // namespace
 
@@ -114,13 +120,16 @@ std::string NvtxWatch::text_of(const void* attributes) const {
     const auto* event = static_cast<const nvtxEventAttributes_t*>(attributes);
     if (event == nullptr) return {};
     switch (event->messageType) {
-        case NVTX_MESSAGE_TYPE_ASCII: return plain(event->message.ascii);
-        case NVTX_MESSAGE_TYPE_UNICODE: return narrow(event->message.unicode);
+        case NVTX_MESSAGE_TYPE_ASCII:
+            return plain(event->message.ascii);
+        case NVTX_MESSAGE_TYPE_UNICODE:
+            return narrow(event->message.unicode);
         case NVTX_MESSAGE_TYPE_REGISTERED: {
             const auto found = strings_.find(event->message.registered);
             return found == strings_.end() ? std::string() : found->second;
         }
-        default: return {};
+        default:
+            return {};
     }
 }
 
@@ -128,63 +137,69 @@ void NvtxWatch::name_domain(const void* handle, const std::string& name) {
     if (handle != nullptr) domains_[*static_cast<void* const*>(handle)] = name;
 }
 
-NvtxWatch::Event NvtxWatch::on_call(std::uint32_t cbid, const void* raw, std::int64_t thread) {
-    const auto& data = *static_cast<const CUpti_NvtxData*>(raw);
-    const void* result = data.functionReturnValue;
-    const std::lock_guard lock(mutex_);
-    const std::size_t open_before = open_;
+void NvtxWatch::on_range(std::uint32_t cbid, const NvtxCall& call, std::int64_t thread) {
+    const void* result = call.result;
+    switch (cbid) {
+        case CUPTI_CBID_NVTX_nvtxRangePushA:
+            push(thread, nullptr, plain(params_of<nvtxRangePushA_params>(call).message));
+            break;
+        case CUPTI_CBID_NVTX_nvtxRangePushW:
+            push(thread, nullptr, narrow(params_of<nvtxRangePushW_params>(call).message));
+            break;
+        case CUPTI_CBID_NVTX_nvtxRangePushEx:
+            push(thread, nullptr, text_of(params_of<nvtxRangePushEx_params>(call).eventAttrib));
+            break;
+        case CUPTI_CBID_NVTX_nvtxRangePop:
+            pop(thread, nullptr);
+            break;
+        case CUPTI_CBID_NVTX_nvtxRangeStartA:
+            start(nullptr, plain(params_of<nvtxRangeStartA_params>(call).message), result);
+            break;
+        case CUPTI_CBID_NVTX_nvtxRangeStartW:
+            start(nullptr, narrow(params_of<nvtxRangeStartW_params>(call).message), result);
+            break;
+        case CUPTI_CBID_NVTX_nvtxRangeStartEx:
+            start(nullptr, text_of(params_of<nvtxRangeStartEx_params>(call).eventAttrib), result);
+            break;
+        case CUPTI_CBID_NVTX_nvtxRangeEnd:
+            end(params_of<nvtxRangeEnd_params>(call).id);
+            break;
+        case CUPTI_CBID_NVTX_nvtxDomainRangePushEx: {
+            const auto& params = params_of<nvtxDomainRangePushEx_params>(call);
+            push(thread, params.domain, text_of(params.core.eventAttrib));
+            break;
+        }
+        case CUPTI_CBID_NVTX_nvtxDomainRangePop:
+            pop(thread, params_of<nvtxDomainRangePop_params>(call).domain);
+            break;
+        case CUPTI_CBID_NVTX_nvtxDomainRangeStartEx: {
+            const auto& params = params_of<nvtxDomainRangeStartEx_params>(call);
+            start(params.domain, text_of(params.core.eventAttrib), result);
+            break;
+        }
+        case CUPTI_CBID_NVTX_nvtxDomainRangeEnd:
+            end(params_of<nvtxDomainRangeEnd_params>(call).core.id);
+            break;
+        default:
+            break;
+    }
+}
+
+void NvtxWatch::on_naming(std::uint32_t cbid, const NvtxCall& call) {
+    const void* result = call.result;
     const auto category = [&](const void* domain, std::uint32_t id, std::string name) {
         const auto found = domains_.find(domain);
         categories_.push_back(
             {found == domains_.end() ? std::string() : found->second, id, std::move(name)});
     };
-    if (data.functionParams == nullptr && cbid != CUPTI_CBID_NVTX_nvtxRangePop) {
-        return Event::kNothing;
-    }
     switch (cbid) {
-        case CUPTI_CBID_NVTX_nvtxRangePushA:
-            push(thread, nullptr, plain(params_of<nvtxRangePushA_params>(data).message));
-            break;
-        case CUPTI_CBID_NVTX_nvtxRangePushW:
-            push(thread, nullptr, narrow(params_of<nvtxRangePushW_params>(data).message));
-            break;
-        case CUPTI_CBID_NVTX_nvtxRangePushEx:
-            push(thread, nullptr, text_of(params_of<nvtxRangePushEx_params>(data).eventAttrib));
-            break;
-        case CUPTI_CBID_NVTX_nvtxRangePop: pop(thread, nullptr); break;
-        case CUPTI_CBID_NVTX_nvtxRangeStartA:
-            start(nullptr, plain(params_of<nvtxRangeStartA_params>(data).message), result);
-            break;
-        case CUPTI_CBID_NVTX_nvtxRangeStartW:
-            start(nullptr, narrow(params_of<nvtxRangeStartW_params>(data).message), result);
-            break;
-        case CUPTI_CBID_NVTX_nvtxRangeStartEx:
-            start(nullptr, text_of(params_of<nvtxRangeStartEx_params>(data).eventAttrib), result);
-            break;
-        case CUPTI_CBID_NVTX_nvtxRangeEnd: end(params_of<nvtxRangeEnd_params>(data).id); break;
-        case CUPTI_CBID_NVTX_nvtxDomainRangePushEx: {
-            const auto& params = params_of<nvtxDomainRangePushEx_params>(data);
-            push(thread, params.domain, text_of(params.core.eventAttrib));
-            break;
-        }
-        case CUPTI_CBID_NVTX_nvtxDomainRangePop:
-            pop(thread, params_of<nvtxDomainRangePop_params>(data).domain);
-            break;
-        case CUPTI_CBID_NVTX_nvtxDomainRangeStartEx: {
-            const auto& params = params_of<nvtxDomainRangeStartEx_params>(data);
-            start(params.domain, text_of(params.core.eventAttrib), result);
-            break;
-        }
-        case CUPTI_CBID_NVTX_nvtxDomainRangeEnd:
-            end(params_of<nvtxDomainRangeEnd_params>(data).core.id);
-            break;
         case CUPTI_CBID_NVTX_nvtxNameCategoryA: {
-            const auto& params = params_of<nvtxNameCategoryA_params>(data);
+            const auto& params = params_of<nvtxNameCategoryA_params>(call);
             category(nullptr, params.category, plain(params.name));
             break;
         }
         case CUPTI_CBID_NVTX_nvtxNameCategoryW: {
-            const auto& params = params_of<nvtxNameCategoryW_params>(data);
+            const auto& params = params_of<nvtxNameCategoryW_params>(call);
             category(nullptr, params.category, narrow(params.name));
             break;
         }
@@ -196,7 +211,7 @@ NvtxWatch::Event NvtxWatch::on_call(std::uint32_t cbid, const void* raw, std::in
                 std::uint32_t category;
                 const void* name;
             };
-            const auto& params = params_of<Arguments>(data);
+            const auto& params = params_of<Arguments>(call);
             category(params.domain, params.category,
                      cbid == CUPTI_CBID_NVTX_nvtxDomainNameCategoryA
                          ? plain(static_cast<const char*>(params.name))
@@ -204,27 +219,40 @@ NvtxWatch::Event NvtxWatch::on_call(std::uint32_t cbid, const void* raw, std::in
             break;
         }
         case CUPTI_CBID_NVTX_nvtxDomainCreateA:
-            name_domain(result, plain(params_of<nvtxDomainCreateA_params>(data).name));
+            name_domain(result, plain(params_of<nvtxDomainCreateA_params>(call).name));
             break;
         case CUPTI_CBID_NVTX_nvtxDomainCreateW:
             name_domain(result, narrow(static_cast<const wchar_t*>(static_cast<const void*>(
-                                    params_of<nvtxDomainCreateA_params>(data).name))));
+                                    params_of<nvtxDomainCreateA_params>(call).name))));
             break;
         case CUPTI_CBID_NVTX_nvtxDomainRegisterStringA:
             if (result != nullptr) {
                 strings_[*static_cast<void* const*>(result)] =
-                    plain(params_of<nvtxDomainRegisterStringA_params>(data).string);
+                    plain(params_of<nvtxDomainRegisterStringA_params>(call).string);
             }
             break;
         case CUPTI_CBID_NVTX_nvtxDomainRegisterStringW:
             if (result != nullptr) {
                 strings_[*static_cast<void* const*>(result)] =
                     narrow(static_cast<const wchar_t*>(static_cast<const void*>(
-                        params_of<nvtxDomainRegisterStringA_params>(data).string)));
+                        params_of<nvtxDomainRegisterStringA_params>(call).string)));
             }
             break;
-        default: break;
+        default:
+            break;
     }
+}
+
+NvtxWatch::Event NvtxWatch::on_call(std::uint32_t cbid, const void* raw, std::int64_t thread) {
+    const auto& data = *static_cast<const CUpti_NvtxData*>(raw);
+    if (data.functionParams == nullptr && cbid != CUPTI_CBID_NVTX_nvtxRangePop) {
+        return Event::kNothing;
+    }
+    const NvtxCall call{data.functionParams, data.functionReturnValue};
+    const std::lock_guard lock(mutex_);
+    const std::size_t open_before = open_;
+    on_range(cbid, call, thread);
+    on_naming(cbid, call);
     if (open_before == 0 && open_ > 0) return Event::kFirstOpened;
     if (open_before > 0 && open_ == 0) return Event::kLastClosed;
     return Event::kNothing;

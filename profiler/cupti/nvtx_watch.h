@@ -16,6 +16,12 @@
 
 namespace hc::cupti {
 
+/// A call's arguments and what it returned, as CUPTI hands them over; nullptr where there are none.
+struct NvtxCall {
+    const void* params = nullptr;
+    const void* result = nullptr;
+};
+
 /// Thread-safe: NVTX calls come from every thread.
 class NvtxWatch {
 public:
@@ -43,6 +49,8 @@ private:
     using ThreadDomain = std::pair<std::int64_t, const void*>;  // thread, domain handle
 
     [[nodiscard]] bool is_wanted(const void* domain, const std::string& name) const;
+    void on_range(std::uint32_t cbid, const NvtxCall& call, std::int64_t thread);
+    void on_naming(std::uint32_t cbid, const NvtxCall& call);
     void push(std::int64_t thread, const void* domain, const std::string& name);
     void pop(std::int64_t thread, const void* domain);
     void start(const void* domain, const std::string& name, const void* range_id);
@@ -52,7 +60,7 @@ private:
 
     std::string name_, domain_;
     bool any_domain_ = true;
-    std::mutex mutex_;  // guards everything below
+    std::mutex mutex_;                                  // guards everything below
     std::map<ThreadDomain, std::vector<bool>> pushed_;  // per open pushed range: is it wanted
     std::set<std::uint64_t> started_;                   // wanted ones, by range id
     std::size_t open_ = 0;

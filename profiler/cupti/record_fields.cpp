@@ -7,11 +7,16 @@ namespace hc::cupti {
 
 const char* overhead_sign(CUpti_ActivityOverheadKind kind) {
     switch (kind) {
-        case CUPTI_ACTIVITY_OVERHEAD_CUPTI_BUFFER_FLUSH: return "buffer_flush";
-        case CUPTI_ACTIVITY_OVERHEAD_CUPTI_RESOURCE: return "resource";
-        case CUPTI_ACTIVITY_OVERHEAD_COMMAND_BUFFER_FULL: return "command_buffer_full";
-        case CUPTI_ACTIVITY_OVERHEAD_ACTIVITY_BUFFER_REQUEST: return "activity_buffer_request";
-        default: return nullptr;
+        case CUPTI_ACTIVITY_OVERHEAD_CUPTI_BUFFER_FLUSH:
+            return "buffer_flush";
+        case CUPTI_ACTIVITY_OVERHEAD_CUPTI_RESOURCE:
+            return "resource";
+        case CUPTI_ACTIVITY_OVERHEAD_COMMAND_BUFFER_FULL:
+            return "command_buffer_full";
+        case CUPTI_ACTIVITY_OVERHEAD_ACTIVITY_BUFFER_REQUEST:
+            return "activity_buffer_request";
+        default:
+            return nullptr;
     }
 }
 
@@ -95,10 +100,12 @@ void read_payload(const CUpti_ActivityMarkerData2& record, activity::MarkerDetai
             detail.payload = record.payload.metricValueInt64;
             detail.payload_type = kSigned;
             break;
-        default: return;
+        default:
+            return;
     }
     // CUPTI has no word for "no payload": it leaves a zero of the first kind.
-    detail.has_payload = detail.payload != 0 || record.payloadKind != CUPTI_METRIC_VALUE_KIND_DOUBLE;
+    detail.has_payload =
+        detail.payload != 0 || record.payloadKind != CUPTI_METRIC_VALUE_KIND_DOUBLE;
 }
 
 }  // namespace hc::cupti

@@ -5,8 +5,6 @@
 #include <signal.h>
 #include <unistd.h>
 
-#include <sys/syscall.h>
-
 #include <array>
 
 #include "engine/core/clock.h"
@@ -21,11 +19,6 @@ using activity::Collect;
 using std::chrono::milliseconds;
 
 constexpr milliseconds kDecodeWait{50};
-
-std::int64_t thread_id() {
-    static thread_local const std::int64_t id = ::syscall(SYS_gettid);
-    return id;
-}
 
 /// While it lives, threads that are made block all signals.
 class BlockedSignals {
@@ -127,9 +120,7 @@ void Session::configure() {
     check(api_.use_system_thread_ids(), "cuptiSetThreadIdType");
     // The pool's buffers come zeroed; otherwise CUPTI would do it on the application's threads.
     std::uint8_t zeroed = 1;
-    check(api_.set_attribute(CUPTI_ACTIVITY_ATTR_ZEROED_OUT_ACTIVITY_BUFFER, sizeof(zeroed),
-                             &zeroed),
-          "cuptiActivitySetAttribute");
+    api_.set_attribute(CUPTI_ACTIVITY_ATTR_ZEROED_OUT_ACTIVITY_BUFFER, sizeof(zeroed), &zeroed);
     check(api_.register_buffer_callbacks(), "cuptiActivityRegisterCallbacks");
     for (const auto cbid : {CUPTI_CBID_STATE_FATAL_ERROR, CUPTI_CBID_STATE_WARNING}) {
         check(api_.enable_callback(true, CUPTI_CB_DOMAIN_STATE, cbid), "cuptiEnableCallback");
@@ -140,9 +131,11 @@ void Session::configure() {
 void Session::enable_always() {
     for (const int kind : {CUPTI_ACTIVITY_KIND_DEVICE, CUPTI_ACTIVITY_KIND_CONTEXT,
                            CUPTI_ACTIVITY_KIND_STREAM, CUPTI_ACTIVITY_KIND_PCIE}) {
-        // Late in a program they are dumped; before its first context there is nothing to dump,
-        // which not every version likes. None of them is worth failing for.
-        if (api_.enable_activity_and_dump(kind) != CUPTI_SUCCESS) api_.enable_activity(kind);
+        // None of them is worth failing for.
+        if (!options_.collect.has_contexts ||
+            api_.enable_activity_and_dump(kind) != CUPTI_SUCCESS) {
+            api_.enable_activity(kind);
+        }
     }
     api_.enable_activity(CUPTI_ACTIVITY_KIND_NAME);
     if (wants(Collect::kNvtx) || nvtx_.looks_for_range()) {
@@ -198,78 +191,6 @@ void Session::set_collecting(bool collecting) {
              api_.error_text(result));
     }
     collecting_ = collecting;
-}
-
-// ---------------------------------------------------------------------------------------------
-// CUPTI's callbacks: on the application's threads and CUPTI's worker
-
-std::uint8_t* Session::request_buffer(std::size_t* size) noexcept {
-    if (abandoned_) return nullptr;
-    *size = pool_.buffer_bytes();
-    return reinterpret_cast<std::uint8_t*>(pool_.request());
-}
-
-void Session::complete_buffer(std::uint8_t* buffer, std::size_t valid_bytes) noexcept {
-    if (!abandoned_) pool_.complete(reinterpret_cast<std::byte*>(buffer), valid_bytes);
-}
-
-void Session::on_callback(int domain, std::uint32_t cbid, const void* data) noexcept {
-    if (abandoned_ || data == nullptr) return;
-    try {
-        switch (domain) {
-            case CUPTI_CB_DOMAIN_NVTX:
-                switch (nvtx_.on_call(cbid, data, thread_id())) {
-                    case NvtxWatch::Event::kFirstOpened: return set_collecting(true);
-                    case NvtxWatch::Event::kLastClosed: return set_collecting(false);
-                    case NvtxWatch::Event::kNothing: return;
-                }
-                return;
-            case CUPTI_CB_DOMAIN_RESOURCE: return on_graph_node(cbid, data);
-            case CUPTI_CB_DOMAIN_STATE: return on_state(cbid, data);
-            default: return;
-        }
-    } catch (const std::exception& error) {
-        fail(error.what());  // out of memory: the program goes on
-    }
-}
-
-void Session::on_graph_node(std::uint32_t cbid, const void* data) {
-    const auto& resource = *static_cast<const CUpti_ResourceData*>(data);
-    const auto* graph = static_cast<const CUpti_GraphData*>(resource.resourceDescriptor);
-    if (graph == nullptr) return;
-    if (cbid == CUPTI_CBID_RESOURCE_GRAPHNODE_CREATED) {
-        std::uint64_t time = 0;
-        if (api_.timestamp(time) == CUPTI_SUCCESS) {
-            audit_.captured(thread_id(), static_cast<std::int64_t>(time));
-        }
-    }
-    if (!options_.collect.graph_nodes) return;
-    std::uint64_t id = 0;
-    if (api_.graph_node_id(graph->node, id) != CUPTI_SUCCESS) return;
-    if (cbid == CUPTI_CBID_RESOURCE_GRAPHNODE_CREATED) {
-        graph_nodes_.created(id);
-        return;
-    }
-    std::uint64_t original = 0;
-    if (cbid == CUPTI_CBID_RESOURCE_GRAPHNODE_CLONED &&
-        api_.graph_node_id(graph->originalNode, original) == CUPTI_SUCCESS) {
-        graph_nodes_.cloned(id, original);
-    }
-}
-
-void Session::on_state(std::uint32_t cbid, const void* data) {
-    const auto& state = *static_cast<const CUpti_StateData*>(data);
-    const std::string text =
-        state.notification.message != nullptr ? state.notification.message : "no message";
-    if (cbid == CUPTI_CBID_STATE_FATAL_ERROR) {
-        cupti_dead_ = true;
-        fail("CUPTI gave up: " + text);
-    }
-}
-
-void Session::fail(const std::string& reason) {
-    const std::lock_guard lock(state_mutex_);
-    if (failure_.empty()) failure_ = reason;
 }
 
 // ---------------------------------------------------------------------------------------------
@@ -387,10 +308,10 @@ SessionReport Session::stop() {
         collecting_ = false;
     }
     if (!cupti_dead_) {
-        for (const int kind : {CUPTI_ACTIVITY_KIND_MARKER_DATA, CUPTI_ACTIVITY_KIND_MARKER,
-                               CUPTI_ACTIVITY_KIND_NAME, CUPTI_ACTIVITY_KIND_PCIE,
-                               CUPTI_ACTIVITY_KIND_STREAM, CUPTI_ACTIVITY_KIND_CONTEXT,
-                               CUPTI_ACTIVITY_KIND_DEVICE}) {
+        for (const int kind :
+             {CUPTI_ACTIVITY_KIND_MARKER_DATA, CUPTI_ACTIVITY_KIND_MARKER, CUPTI_ACTIVITY_KIND_NAME,
+              CUPTI_ACTIVITY_KIND_PCIE, CUPTI_ACTIVITY_KIND_STREAM, CUPTI_ACTIVITY_KIND_CONTEXT,
+              CUPTI_ACTIVITY_KIND_DEVICE}) {
             api_.disable_activity(kind);
         }
         read_clock();

@@ -67,6 +67,9 @@ void Injection::start() noexcept {
             // Only now: most children never come here, and for them there is nothing to tell.
             pid_ = ::getpid();
             status_ = {};
+            status_.executable = executable();
+            const char* status = std::getenv(kEnvStatus);
+            options_.status = status != nullptr && *status != '\0' ? expand_path(status, pid_) : "";
             give_up("it was forked after recording had begun in its parent");
         }
         return;

@@ -86,8 +86,7 @@ Options read_options(const Environment& get, long pid) {
     }
     if (const std::string text = get(kEnvBufferMb); !text.empty()) {
         const long megabytes = whole_number(kEnvBufferMb, text, 4, 4096, "4 to 4096 MiB");
-        collect.num_buffers =
-            (static_cast<std::size_t>(megabytes) << 20) / collect.buffer_bytes;
+        collect.num_buffers = (static_cast<std::size_t>(megabytes) << 20) / collect.buffer_bytes;
     }
     return options;
 }

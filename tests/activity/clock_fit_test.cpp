@@ -75,14 +75,16 @@ TEST(ClockFit, KeepsTheLatestPairsOnly) {
 
 TEST(ClockFit, TakesTheTightestOfItsReadings) {
     int calls = 0;
-    const auto pair = read_pair([&]() -> std::optional<std::int64_t> {
-        if (++calls != 3) {
-            const std::int64_t until = now_ns() + 200'000;
-            while (now_ns() < until) {
+    const auto pair = read_pair(
+        [&]() -> std::optional<std::int64_t> {
+            if (++calls != 3) {
+                const std::int64_t until = now_ns() + 200'000;
+                while (now_ns() < until) {
+                }
             }
-        }
-        return calls;
-    }, 5);
+            return calls;
+        },
+        5);
     ASSERT_TRUE(pair);
     EXPECT_EQ(3, pair->other_ns);
     EXPECT_EQ(5, calls);

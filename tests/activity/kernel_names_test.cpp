@@ -10,12 +10,15 @@ TEST(KernelNames, ShortNamesAreTheFunctionsOwn) {
         {"empty_kernel()", "empty_kernel"},
         {"extern_c_kernel", "extern_c_kernel"},
         {"void at::native::fill<float>(float*)", "fill"},
-        {"void at::native::vectorized_elementwise_kernel<4, at::native::CUDAFunctorOnSelf_add<float>, "
-         "std::array<char*, 2ul> >(int, at::native::CUDAFunctorOnSelf_add<float>, std::array<char*, "
+        {"void at::native::vectorized_elementwise_kernel<4, "
+         "at::native::CUDAFunctorOnSelf_add<float>, "
+         "std::array<char*, 2ul> >(int, at::native::CUDAFunctorOnSelf_add<float>, "
+         "std::array<char*, "
          "2ul>)",
          "vectorized_elementwise_kernel"},
         {"(anonymous namespace)::kernel(int)", "kernel"},
-        {"void (anonymous namespace)::softmax<float, (anonymous namespace)::Op>(float*)", "softmax"},
+        {"void (anonymous namespace)::softmax<float, (anonymous namespace)::Op>(float*)",
+         "softmax"},
         {"ns::Functor::operator()(int) const", "operator()"},
         {"void ns::Functor::operator()<int>(int) const", "operator()"},
         {"bool operator< <int>(A<int> const&, A<int> const&)", "operator<"},
@@ -50,7 +53,8 @@ TEST(KernelNames, ShortNameOfAnythingIsPartOfIt) {
     const std::string_view letters = "<>():a ";
     for (int number = 0; number < 7 * 7 * 7 * 7 * 7 * 7; ++number) {
         std::string text;
-        for (int rest = number; rest > 0; rest /= 7) text += letters[static_cast<std::size_t>(rest % 7)];
+        for (int rest = number; rest > 0; rest /= 7)
+            text += letters[static_cast<std::size_t>(rest % 7)];
         const std::string_view name = short_name(text);
         EXPECT_EQ(text.empty(), name.empty()) << text;
         EXPECT_NE(std::string::npos, text.find(name));

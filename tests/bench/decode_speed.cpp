@@ -1,6 +1,6 @@
-// How fast buffers of activity become rows: a buffer of kernels and the calls that launched them, as
-// a PyTorch loop makes them, decoded over and over on one core. Prints records per second of CPU time.
-// The records are made up, as their decoding does not depend on a GPU.
+// How fast buffers of activity become rows: a buffer of kernels and the calls that launched them,
+// as a PyTorch loop makes them, decoded over and over on one core. Prints records per second of CPU
+// time. The records are made up, as their decoding does not depend on a GPU.
 #include <cupti.h>
 #include <time.h>
 
@@ -48,7 +48,8 @@ void measure(const char* what, int num_names, bool with_api, bool with_ranges) {
     constexpr int kRounds = 250;
     std::vector<std::string> names;
     for (int i = 0; i < num_names; ++i) {
-        names.push_back("_ZN2at6native29vectorized_elementwise_kernelILi4EfEEv" + std::to_string(i));
+        names.push_back("_ZN2at6native29vectorized_elementwise_kernelILi4EfEEv" +
+                        std::to_string(i));
     }
     hc::test::FakeCupti cupti;
     NullSink sink;
@@ -66,8 +67,8 @@ void measure(const char* what, int num_names, bool with_api, bool with_ranges) {
         for (int i = 0; i < kKernels; ++i) {
             const std::uint64_t time = 100'000'000 + ++id * 20;
             if (with_ranges) {
-                put(buffer, hc::test::marker_record(CUPTI_ACTIVITY_FLAG_MARKER_START, id, time, 77, 5,
-                                                    "step"));
+                put(buffer, hc::test::marker_record(CUPTI_ACTIVITY_FLAG_MARKER_START, id, time, 77,
+                                                    5, "step"));
             }
             if (with_api) put(buffer, hc::test::api_record(1, id, time, time + 5, 77, 5));
             auto kernel = hc::test::kernel_record(
@@ -76,8 +77,8 @@ void measure(const char* what, int num_names, bool with_api, bool with_ranges) {
             kernel.gridX = 1 + i % 7;
             put(buffer, kernel);
             if (with_ranges) {
-                put(buffer, hc::test::marker_record(CUPTI_ACTIVITY_FLAG_MARKER_END, id, time + 8, 77,
-                                                    5, nullptr));
+                put(buffer, hc::test::marker_record(CUPTI_ACTIVITY_FLAG_MARKER_END, id, time + 8,
+                                                    77, 5, nullptr));
             }
             in_buffer += 1U + (with_api ? 1U : 0U) + (with_ranges ? 2U : 0U);
         }
@@ -89,7 +90,8 @@ void measure(const char* what, int num_names, bool with_api, bool with_ranges) {
         seconds += cpu_seconds() - begin;
         records += in_buffer;
     }
-    std::printf("%-40s %8.2f million records/s\n", what, static_cast<double>(records) / seconds / 1e6);
+    std::printf("%-40s %8.2f million records/s\n", what,
+                static_cast<double>(records) / seconds / 1e6);
 }
 
 }  // namespace

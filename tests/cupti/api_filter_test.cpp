@@ -6,14 +6,31 @@ namespace hc::cupti {
 namespace {
 
 TEST(ApiFilter, KeepsWorkWaitsAndAllocationsOnly) {
-    for (const char* name :
-         {"cudaLaunchKernel_v7000", "cudaLaunchKernelExC_v11060", "cudaLaunchKernel_ptsz_v7000",
-          "cuLaunchKernel", "cuLaunchKernelEx", "cudaGraphLaunch_v10000", "cuGraphLaunch_ptsz",
-          "cudaMemcpyAsync_v3020", "cuMemcpyHtoDAsync_v2", "cudaMemset_v3020", "cuMemsetD8_v2",
-          "cudaStreamSynchronize_v3020", "cuCtxSynchronize", "cudaDeviceSynchronize_v3020",
-          "cudaEventSynchronize_v3020", "cudaStreamWaitEvent_v3020", "cudaMalloc_v3020",
-          "cudaMallocAsync_v11020", "cuMemAlloc_v2", "cudaFree_v3020", "cudaFreeHost_v3020",
-          "cudaHostAlloc_v3020", "cuMemHostAlloc", "cudaHostRegister_v4000", "cuModuleLoadData"}) {
+    for (const char* name : {"cudaLaunchKernel_v7000",
+                             "cudaLaunchKernelExC_v11060",
+                             "cudaLaunchKernel_ptsz_v7000",
+                             "cuLaunchKernel",
+                             "cuLaunchKernelEx",
+                             "cudaGraphLaunch_v10000",
+                             "cuGraphLaunch_ptsz",
+                             "cudaMemcpyAsync_v3020",
+                             "cuMemcpyHtoDAsync_v2",
+                             "cudaMemset_v3020",
+                             "cuMemsetD8_v2",
+                             "cudaStreamSynchronize_v3020",
+                             "cuCtxSynchronize",
+                             "cudaDeviceSynchronize_v3020",
+                             "cudaEventSynchronize_v3020",
+                             "cudaStreamWaitEvent_v3020",
+                             "cudaMalloc_v3020",
+                             "cudaMallocAsync_v11020",
+                             "cuMemAlloc_v2",
+                             "cudaFree_v3020",
+                             "cudaFreeHost_v3020",
+                             "cudaHostAlloc_v3020",
+                             "cuMemHostAlloc",
+                             "cudaHostRegister_v4000",
+                             "cuModuleLoadData"}) {
         EXPECT_TRUE(is_useful_call(name)) << name;
     }
     for (const char* name :

@@ -300,7 +300,8 @@ TEST_F(DecoderTest, AllocationsAndPools) {
     EXPECT_EQ(-1, rows_.memory_events[0].stream);
     EXPECT_EQ(-1, rows_.memory_events[0].pool_address);
     EXPECT_EQ(2, rows_.memory_events[1].operation);
-    EXPECT_EQ(9, sink_.streams.at(static_cast<std::size_t>(rows_.memory_events[1].stream)).stream_id);
+    EXPECT_EQ(9,
+              sink_.streams.at(static_cast<std::size_t>(rows_.memory_events[1].stream)).stream_id);
     EXPECT_EQ(0x1000, rows_.memory_events[1].pool_address);
     EXPECT_EQ(4096, rows_.memory_events[1].pool_size_bytes);
     EXPECT_EQ(13, rows_.memory_events[2].operation);

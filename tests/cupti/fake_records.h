@@ -15,27 +15,45 @@ namespace hc::test {
 inline std::size_t record_size(CUpti_ActivityKind kind) {
     switch (kind) {
         case CUPTI_ACTIVITY_KIND_KERNEL:
-        case CUPTI_ACTIVITY_KIND_CONCURRENT_KERNEL: return sizeof(CUpti_ActivityKernel10);
-        case CUPTI_ACTIVITY_KIND_MEMCPY: return sizeof(CUpti_ActivityMemcpy6);
-        case CUPTI_ACTIVITY_KIND_MEMCPY2: return sizeof(CUpti_ActivityMemcpyPtoP4);
-        case CUPTI_ACTIVITY_KIND_MEMSET: return sizeof(CUpti_ActivityMemset4);
+        case CUPTI_ACTIVITY_KIND_CONCURRENT_KERNEL:
+            return sizeof(CUpti_ActivityKernel10);
+        case CUPTI_ACTIVITY_KIND_MEMCPY:
+            return sizeof(CUpti_ActivityMemcpy6);
+        case CUPTI_ACTIVITY_KIND_MEMCPY2:
+            return sizeof(CUpti_ActivityMemcpyPtoP4);
+        case CUPTI_ACTIVITY_KIND_MEMSET:
+            return sizeof(CUpti_ActivityMemset4);
         case CUPTI_ACTIVITY_KIND_RUNTIME:
-        case CUPTI_ACTIVITY_KIND_DRIVER: return sizeof(CUpti_ActivityAPI);
-        case CUPTI_ACTIVITY_KIND_SYNCHRONIZATION: return sizeof(CUpti_ActivitySynchronization2);
-        case CUPTI_ACTIVITY_KIND_OVERHEAD: return sizeof(CUpti_ActivityOverhead3);
-        case CUPTI_ACTIVITY_KIND_MEMORY2: return sizeof(CUpti_ActivityMemory4);
-        case CUPTI_ACTIVITY_KIND_MEMORY_POOL: return sizeof(CUpti_ActivityMemoryPool3);
+        case CUPTI_ACTIVITY_KIND_DRIVER:
+            return sizeof(CUpti_ActivityAPI);
+        case CUPTI_ACTIVITY_KIND_SYNCHRONIZATION:
+            return sizeof(CUpti_ActivitySynchronization2);
+        case CUPTI_ACTIVITY_KIND_OVERHEAD:
+            return sizeof(CUpti_ActivityOverhead3);
+        case CUPTI_ACTIVITY_KIND_MEMORY2:
+            return sizeof(CUpti_ActivityMemory4);
+        case CUPTI_ACTIVITY_KIND_MEMORY_POOL:
+            return sizeof(CUpti_ActivityMemoryPool3);
         case CUPTI_ACTIVITY_KIND_EXTERNAL_CORRELATION:
             return sizeof(CUpti_ActivityExternalCorrelation);
-        case CUPTI_ACTIVITY_KIND_MARKER: return sizeof(CUpti_ActivityMarker2);
-        case CUPTI_ACTIVITY_KIND_MARKER_DATA: return sizeof(CUpti_ActivityMarkerData2);
-        case CUPTI_ACTIVITY_KIND_NAME: return sizeof(CUpti_ActivityName);
-        case CUPTI_ACTIVITY_KIND_CONTEXT: return sizeof(CUpti_ActivityContext3);
-        case CUPTI_ACTIVITY_KIND_STREAM: return sizeof(CUpti_ActivityStream);
-        case CUPTI_ACTIVITY_KIND_DEVICE: return sizeof(CUpti_ActivityDevice5);
-        case CUPTI_ACTIVITY_KIND_PCIE: return sizeof(CUpti_ActivityPcie);
-        case CUPTI_ACTIVITY_KIND_GRAPH_TRACE: return sizeof(CUpti_ActivityGraphTrace2);
-        default: return 0;
+        case CUPTI_ACTIVITY_KIND_MARKER:
+            return sizeof(CUpti_ActivityMarker2);
+        case CUPTI_ACTIVITY_KIND_MARKER_DATA:
+            return sizeof(CUpti_ActivityMarkerData2);
+        case CUPTI_ACTIVITY_KIND_NAME:
+            return sizeof(CUpti_ActivityName);
+        case CUPTI_ACTIVITY_KIND_CONTEXT:
+            return sizeof(CUpti_ActivityContext3);
+        case CUPTI_ACTIVITY_KIND_STREAM:
+            return sizeof(CUpti_ActivityStream);
+        case CUPTI_ACTIVITY_KIND_DEVICE:
+            return sizeof(CUpti_ActivityDevice5);
+        case CUPTI_ACTIVITY_KIND_PCIE:
+            return sizeof(CUpti_ActivityPcie);
+        case CUPTI_ACTIVITY_KIND_GRAPH_TRACE:
+            return sizeof(CUpti_ActivityGraphTrace2);
+        default:
+            return 0;
     }
 }
 
@@ -135,9 +153,8 @@ inline CUpti_ActivityAPI api_record(std::uint32_t cbid, std::uint32_t correlatio
 }
 
 inline CUpti_ActivityMarker2 marker_record(CUpti_ActivityFlag flags, std::uint32_t id,
-                                           std::uint64_t time, std::uint32_t pid,
-                                           std::uint32_t tid, const char* name,
-                                           const char* domain = nullptr) {
+                                           std::uint64_t time, std::uint32_t pid, std::uint32_t tid,
+                                           const char* name, const char* domain = nullptr) {
     CUpti_ActivityMarker2 record{};
     record.kind = CUPTI_ACTIVITY_KIND_MARKER;
     record.flags = flags;

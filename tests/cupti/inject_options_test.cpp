@@ -50,16 +50,25 @@ TEST(InjectOptions, EveryVariableIsRead) {
     EXPECT_EQ("step@torch", options.session.capture_range);
     EXPECT_EQ(2500, options.duration->count());
     EXPECT_EQ(50, options.session.collect.flush_period.count());
-    EXPECT_EQ(16U << 20, options.session.collect.num_buffers * options.session.collect.buffer_bytes);
+    EXPECT_EQ(16U << 20,
+              options.session.collect.num_buffers * options.session.collect.buffer_bytes);
     EXPECT_EQ("/x/libcupti.so", options.cupti);
 }
 
 TEST(InjectOptions, WrongValuesAreRefusedByName) {
     const std::pair<const char*, const char*> wrong[] = {
-        {"HCPROF_KINDS", "kernel;nvtx"}, {"HCPROF_API", "ALL"},       {"HCPROF_CAPTURE_RANGE", "@x"},
-        {"HCPROF_DURATION", "0"},        {"HCPROF_DURATION", "nan"},  {"HCPROF_DURATION", "inf"},
-        {"HCPROF_DURATION", "5s"},       {"HCPROF_FLUSH_MS", "9"},    {"HCPROF_FLUSH_MS", "1001"},
-        {"HCPROF_FLUSH_MS", "10ms"},     {"HCPROF_BUFFER_MB", "3"},   {"HCPROF_BUFFER_MB", "-4"},
+        {"HCPROF_KINDS", "kernel;nvtx"},
+        {"HCPROF_API", "ALL"},
+        {"HCPROF_CAPTURE_RANGE", "@x"},
+        {"HCPROF_DURATION", "0"},
+        {"HCPROF_DURATION", "nan"},
+        {"HCPROF_DURATION", "inf"},
+        {"HCPROF_DURATION", "5s"},
+        {"HCPROF_FLUSH_MS", "9"},
+        {"HCPROF_FLUSH_MS", "1001"},
+        {"HCPROF_FLUSH_MS", "10ms"},
+        {"HCPROF_BUFFER_MB", "3"},
+        {"HCPROF_BUFFER_MB", "-4"},
         {"HCPROF_BUFFER_MB", "99999999999999999999"}};
     for (const auto& [name, value] : wrong) {
         try {
@@ -88,7 +97,8 @@ TEST(StatusFile, IsJsonWhateverItHolds) {
     status.rows = {{"kernel", 3}};
     status.lost = {{"dropped", 2}};
     EXPECT_EQ(
-        "{\"pid\": 5, \"state\": \"failed\", \"reason\": \"a \\\"quoted\\\" \\\\ line\\u000abreak\", "
+        "{\"pid\": 5, \"state\": \"failed\", \"reason\": \"a \\\"quoted\\\" \\\\ "
+        "line\\u000abreak\", "
         "\"output\": \"\", \"executable\": \"\", \"cupti\": \"\", \"rows\": {\"kernel\": 3}, "
         "\"lost\": {\"dropped\": 2}}\n",
         status_json(status));

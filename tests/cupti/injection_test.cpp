@@ -18,15 +18,15 @@ namespace {
 namespace fs = std::filesystem;
 
 fs::path library(const char* name) {
-    return fs::weakly_canonical(fs::path(built_program("stub_victim")).parent_path() / ".." / "lib" /
-                                name);
+    return fs::weakly_canonical(fs::path(built_program("stub_victim")).parent_path() / ".." /
+                                "lib" / name);
 }
 
 /// One run of stub_victim.
 class VictimRun {
 public:
     explicit VictimRun(const std::vector<std::string>& arguments,
-                 const std::vector<std::string>& more_environment = {}) {
+                       const std::vector<std::string>& more_environment = {}) {
         std::vector<std::string> environment{
             "CUDA_INJECTION64_PATH=" + library("libhcprof-inject.so").string(),
             "NVTX_INJECTION64_PATH=" + library("libhcprof-inject.so").string(),
@@ -101,14 +101,16 @@ TEST(Injection, RecordsKernelsCallsAndRanges) {
     EXPECT_EQ("void stub<float>(float*, int)",
               ask(trace, "SELECT value FROM hc_string s JOIN hc_launch l ON l.name_id = s.id"));
     EXPECT_EQ("inner,outer",
-              ask(trace, "SELECT group_concat(value) FROM (SELECT value FROM hc_nvtx n JOIN hc_string "
-                         "s ON s.id = n.name_id WHERE duration_ns > 0 AND type = 59 ORDER BY value)"));
+              ask(trace,
+                  "SELECT group_concat(value) FROM (SELECT value FROM hc_nvtx n JOIN hc_string "
+                  "s ON s.id = n.name_id WHERE duration_ns > 0 AND type = 59 ORDER BY value)"));
     EXPECT_EQ("1", meta(trace, "clean_exit"));
     EXPECT_EQ("the command", meta(trace, "command_line"));
     EXPECT_EQ("0", ask(trace, "SELECT count(*) FROM hc_meta WHERE key LIKE 'lost%'"));
     // Kernel and call are on the session's clock, of this very second.
-    EXPECT_EQ("0", ask(trace, "SELECT count(*) FROM hc_kernel WHERE start_ns < 0 OR start_ns > "
-                              "20000000000"));
+    EXPECT_EQ("0", ask(trace,
+                       "SELECT count(*) FROM hc_kernel WHERE start_ns < 0 OR start_ns > "
+                       "20000000000"));
     const std::string status = run.status();
     EXPECT_NE(std::string::npos, status.find("\"state\": \"finished\"")) << status;
     EXPECT_NE(std::string::npos, status.find("\"kernel\": 1000,")) << status;
@@ -134,7 +136,8 @@ TEST(Injection, CollectsWithinItsCaptureRange) {
 }
 
 TEST(Injection, KeepsWhatWasRecordedBeforeKillAndAbort) {
-    for (const auto& [end, code] : std::map<std::string, int>{{"kill", 128 + 9}, {"abort", 128 + 6}}) {
+    for (const auto& [end, code] :
+         std::map<std::string, int>{{"kill", 128 + 9}, {"abort", 128 + 6}}) {
         const VictimRun run({"1000", end});
         EXPECT_EQ(code, run.process.exit_code);
         ASSERT_EQ(1U, run.traces().size());
@@ -170,7 +173,8 @@ TEST(Injection, TakesNoSignalFromTheProgram) {
 
 TEST(Injection, SaysWhyNothingIsRecordedAndLetsTheProgramRun) {
     const std::map<std::string, std::string> cases{
-        {"STUB_CUPTI_HOLDER=Other Tool", "another profiler is at work in this process (Other Tool)"},
+        {"STUB_CUPTI_HOLDER=Other Tool",
+         "another profiler is at work in this process (Other Tool)"},
         {"STUB_CUPTI_FAIL=cuptiSubscribe_v2", "profiling is not permitted to this user"},
         {"STUB_CUPTI_FAIL=cuptiSetThreadIdType", "cuptiSetThreadIdType"},
         {"STUB_CUPTI_FAIL=cuptiActivityRegisterCallbacks", "cuptiActivityRegisterCallbacks"},
@@ -187,7 +191,8 @@ TEST(Injection, SaysWhyNothingIsRecordedAndLetsTheProgramRun) {
         const VictimRun run({"100"}, {variable});
         EXPECT_EQ(0, run.process.exit_code) << variable;
         EXPECT_EQ(1, run.process.error_lines()) << variable << ": " << run.process.err;
-        EXPECT_NE(std::string::npos, run.process.err.find(reason)) << variable << ": " << run.process.err;
+        EXPECT_NE(std::string::npos, run.process.err.find(reason))
+            << variable << ": " << run.process.err;
         EXPECT_EQ(0U, run.traces().size()) << variable;
         if (variable.starts_with("HCPROF_") && variable.find("CUPTI") == std::string::npos &&
             variable.find("OUTPUT") == std::string::npos) {
@@ -198,8 +203,8 @@ TEST(Injection, SaysWhyNothingIsRecordedAndLetsTheProgramRun) {
 }
 
 TEST(Injection, ExportsItsTwoEntryPointsOnly) {
-    const ProcessResult symbols =
-        run_process({"/usr/bin/nm", "-D", "--defined-only", library("libhcprof-inject.so").string()});
+    const ProcessResult symbols = run_process(
+        {"/usr/bin/nm", "-D", "--defined-only", library("libhcprof-inject.so").string()});
     if (symbols.exit_code != 0) GTEST_SKIP() << "nm not found on this machine";
     std::istringstream lines(symbols.out);
     std::vector<std::string> names;

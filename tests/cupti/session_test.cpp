@@ -131,22 +131,14 @@ TEST(Session, AllAndNoApiCallsAreWholeKinds) {
 }
 
 TEST(Session, EveryFailureAtTheStartLeavesNothingBehind) {
-    const std::vector<std::string> fatal{"subscribe",
-                                         "use_system_thread_ids",
-                                         "set_attribute",
-                                         "register_buffer_callbacks",
-                                         "enable_callback 6",
-                                         "enable_activity 12",
-                                         "enable_activity 13",
-                                         "enable_callback 5",
-                                         "enable_callback 3",
-                                         "set_flush_period",
-                                         "enable_activity 10",
-                                         "enable_activity 1",
-                                         "enable_activity 2",
-                                         "enable_activity 38",
-                                         "enable_activity 17",
-                                         "enable_runtime_api",
+    const std::vector<std::string> fatal{"subscribe",          "use_system_thread_ids",
+                                         "set_attribute",      "register_buffer_callbacks",
+                                         "enable_callback 6",  "enable_activity 12",
+                                         "enable_activity 13", "enable_callback 5",
+                                         "enable_callback 3",  "set_flush_period",
+                                         "enable_activity 10", "enable_activity 1",
+                                         "enable_activity 2",  "enable_activity 38",
+                                         "enable_activity 17", "enable_runtime_api",
                                          "enable_driver_api"};
     for (const std::string& call : fatal) {
         FakeCupti cupti;
@@ -159,7 +151,8 @@ TEST(Session, EveryFailureAtTheStartLeavesNothingBehind) {
             ADD_FAILURE() << call << " was not noticed";
         } catch (const Error& error) {
             EXPECT_EQ(ExitCode::kUnavailable, error.code());
-            EXPECT_NE(std::string::npos, std::string(error.what()).find("result 27")) << error.what();
+            EXPECT_NE(std::string::npos, std::string(error.what()).find("result 27"))
+                << error.what();
         }
         EXPECT_FALSE(cupti.subscribed) << call;
         EXPECT_EQ(nullptr, cupti.client) << call;
@@ -170,7 +163,7 @@ TEST(Session, EveryFailureAtTheStartLeavesNothingBehind) {
 
 TEST(Session, DescriptionsOfTheMachineAreNotWorthFailingFor) {
     for (const char* call : {"enable_activity 8", "enable_activity 9", "enable_activity 37",
-                             "enable_activity 46", "enable_activity 11"}) {
+                             "enable_activity 46", "enable_activity 11", "set_attribute"}) {
         FakeCupti cupti;
         MemorySink sink;
         cupti.failing = call;
@@ -258,9 +251,9 @@ TEST(Session, CountsAllSignsOfLoss) {
     session.start();
     cupti.extra_dropped = 3;
     put_kernel(cupti, 1);
-    cupti.filler.put(test::kernel_record("kernel", 2, 0, 0));     // no times
-    cupti.filler.put(test::kernel_record("kernel", 3, 50, 40));   // inverted
-    for (std::uint32_t id = 10; id < 20; ++id) {                  // launched, never seen again
+    cupti.filler.put(test::kernel_record("kernel", 2, 0, 0));    // no times
+    cupti.filler.put(test::kernel_record("kernel", 3, 50, 40));  // inverted
+    for (std::uint32_t id = 10; id < 20; ++id) {                 // launched, never seen again
         cupti.filler.put(test::api_record(1, id, 1000 + id, 1001 + id, 77, 1));
     }
     CUpti_ActivityOverhead3 overhead{};

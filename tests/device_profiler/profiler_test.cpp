@@ -37,8 +37,9 @@ TEST_P(Profiler, CountsAMillionKernelsExactly) {
     EXPECT_EQ(1000000, recording.number(std::string(kCountKernels) + "'empty_kernel'"));
     EXPECT_EQ(1000000, recording.number("SELECT count(*) FROM hc_kernel"));
     // Each belongs to the call that launched it.
-    EXPECT_EQ(1000000, recording.number("SELECT count(*) FROM hc_kernel k WHERE EXISTS (SELECT 1 "
-                                        "FROM hc_api a WHERE a.correlation_id = k.correlation_id)"));
+    EXPECT_EQ(1000000,
+              recording.number("SELECT count(*) FROM hc_kernel k WHERE EXISTS (SELECT 1 "
+                               "FROM hc_api a WHERE a.correlation_id = k.correlation_id)"));
     EXPECT_EQ(4, recording.number("SELECT count(DISTINCT stream) FROM hc_kernel"));
     EXPECT_EQ(1, recording.number("SELECT count(*) FROM hc_launch"));
     RecordProperty("clock_error_ns", recording.meta("clock_error_ns"));
@@ -98,11 +99,14 @@ TEST_P(Profiler, FindsTheNodesOfAGraph) {
 TEST_P(Profiler, KeepsNestedRangesWhole) {
     const Recording recording(GetParam(), {"nested", "100"});
     expect_good(recording);
-    const std::string ranges = "SELECT count(*) FROM hc_nvtx n JOIN hc_string s ON s.id = n.name_id ";
-    EXPECT_EQ(1, recording.number(ranges + "WHERE s.value = 'outer' AND duration_ns > 0 AND type = 59"));
+    const std::string ranges =
+        "SELECT count(*) FROM hc_nvtx n JOIN hc_string s ON s.id = n.name_id ";
+    EXPECT_EQ(
+        1, recording.number(ranges + "WHERE s.value = 'outer' AND duration_ns > 0 AND type = 59"));
     EXPECT_EQ(100, recording.number(ranges + "WHERE s.value LIKE 'inner %' AND duration_ns > 0"));
-    EXPECT_EQ(100, recording.number("SELECT count(DISTINCT name_id) FROM hc_nvtx n JOIN hc_string s "
-                                    "ON s.id = n.name_id WHERE s.value LIKE 'inner %'"));
+    EXPECT_EQ(100,
+              recording.number("SELECT count(DISTINCT name_id) FROM hc_nvtx n JOIN hc_string s "
+                               "ON s.id = n.name_id WHERE s.value LIKE 'inner %'"));
     // The mark with all that was said about it.
     const std::string mark = ranges + "WHERE s.value = 'mark' AND type = 34 ";
     EXPECT_EQ(1, recording.number(mark));

@@ -11,10 +11,10 @@ std::string injection_library() {
     // Beside the programs when packed, in lib/ of a build.
     const fs::path program = built_program("profiler_victim");
     const fs::path beside = program.parent_path() / "libhcprof-inject.so";
-    return fs::exists(beside) ? beside.string()
-                              : fs::weakly_canonical(program.parent_path() / ".." / "lib" /
-                                                     "libhcprof-inject.so")
-                                    .string();
+    return fs::exists(beside)
+               ? beside.string()
+               : fs::weakly_canonical(program.parent_path() / ".." / "lib" / "libhcprof-inject.so")
+                     .string();
 }
 
 Recording::Recording(Way way, std::vector<std::string> arguments,
@@ -75,7 +75,8 @@ std::string Recording::meta(const std::string& key) const {
 }
 
 std::int64_t Recording::lost() const {
-    return number("SELECT ifnull(sum(value), 0) FROM hc_meta WHERE key LIKE 'lost\\_%' ESCAPE '\\'");
+    return number(
+        "SELECT ifnull(sum(value), 0) FROM hc_meta WHERE key LIKE 'lost\\_%' ESCAPE '\\'");
 }
 
 std::string Recording::status() const {

@@ -12,6 +12,9 @@
 #include <atomic>
 #include <cstdlib>
 #include <cstring>
+#include <mutex>
+#include <set>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -29,6 +32,13 @@ struct State {
     std::atomic<bool> nvtx_enabled[CUPTI_CBID_NVTX_SIZE]{};
     std::atomic<std::uint32_t> correlation{0};
     std::atomic<std::uint32_t> marker{0};
+    std::mutex names_mutex;
+    std::set<std::string> names;  // as CUPTI, which keeps what a record points to
+
+    const char* keep(const char* name) {
+        const std::lock_guard lock(names_mutex);
+        return names.insert(name).first->c_str();
+    }
 };
 
 State& state() {
@@ -72,12 +82,10 @@ int NVTX_API push(const char* message) {
     const std::uint32_t id = ++state().marker;
     pushed.push_back(id);
     if (state().enabled[CUPTI_ACTIVITY_KIND_MARKER]) {
-        state().filler.put(hc::test::marker_record(CUPTI_ACTIVITY_FLAG_MARKER_START, id, now(), pid(),
-                                                   tid(), ::strdup(message)));
+        state().filler.put(hc::test::marker_record(CUPTI_ACTIVITY_FLAG_MARKER_START, id, now(),
+                                                   pid(), tid(), state().keep(message)));
     }
-    const struct {
-        const char* message;
-    } params{message};
+    const struct { const char* message; } params{message};
     nvtx_callback(CUPTI_CBID_NVTX_nvtxRangePushA, &params, nullptr);
     return static_cast<int>(pushed.size()) - 1;
 }
@@ -126,12 +134,15 @@ CUptiResult cuptiActivityRegisterCallbacks(CUpti_BuffersCallbackRequestFunc requ
         std::size_t max_records = 0;
         request(buffer, size, &max_records);
     };
-    state().filler.complete = [complete](std::uint8_t* buffer, std::size_t size, std::size_t valid) {
+    state().filler.complete = [complete](std::uint8_t* buffer, std::size_t size,
+                                         std::size_t valid) {
         complete(nullptr, 0, buffer, size, valid);
     };
     return result_of("cuptiActivityRegisterCallbacks");
 }
-CUptiResult cuptiSetThreadIdType(CUpti_ActivityThreadIdType) { return result_of("cuptiSetThreadIdType"); }
+CUptiResult cuptiSetThreadIdType(CUpti_ActivityThreadIdType) {
+    return result_of("cuptiSetThreadIdType");
+}
 CUptiResult cuptiActivitySetAttribute(CUpti_ActivityAttribute, std::size_t*, void*) {
     return CUPTI_SUCCESS;
 }
@@ -142,7 +153,9 @@ CUptiResult cuptiActivityEnable(CUpti_ActivityKind kind) {
     state().enabled[kind] = true;
     return CUPTI_SUCCESS;
 }
-CUptiResult cuptiActivityEnableAndDump(CUpti_ActivityKind kind) { return cuptiActivityEnable(kind); }
+CUptiResult cuptiActivityEnableAndDump(CUpti_ActivityKind kind) {
+    return cuptiActivityEnable(kind);
+}
 CUptiResult cuptiActivityDisable(CUpti_ActivityKind kind) {
     state().enabled[kind] = false;
     return CUPTI_SUCCESS;
@@ -151,18 +164,26 @@ CUptiResult cuptiActivityEnableRuntimeApi(CUpti_CallbackId cbid, std::uint8_t en
     state().api_enabled[cbid] = enable != 0;
     return CUPTI_SUCCESS;
 }
-CUptiResult cuptiActivityEnableDriverApi(CUpti_CallbackId, std::uint8_t) { return CUPTI_SUCCESS; }
+CUptiResult cuptiActivityEnableDriverApi(CUpti_CallbackId, std::uint8_t) {
+    return CUPTI_SUCCESS;
+}
 CUptiResult cuptiEnableCallback(std::uint32_t enable, CUpti_SubscriberHandle,
                                 CUpti_CallbackDomain domain, CUpti_CallbackId cbid) {
     if (domain == CUPTI_CB_DOMAIN_NVTX) state().nvtx_enabled[cbid] = enable != 0;
     return CUPTI_SUCCESS;
 }
-CUptiResult cuptiGetCallbackName(CUpti_CallbackDomain domain, std::uint32_t cbid, const char** name) {
+CUptiResult cuptiGetCallbackName(CUpti_CallbackDomain domain, std::uint32_t cbid,
+                                 const char** name) {
     if (domain != CUPTI_CB_DOMAIN_RUNTIME_API) return CUPTI_ERROR_INVALID_PARAMETER;
     switch (cbid) {
-        case CUPTI_RUNTIME_TRACE_CBID_cudaLaunchKernel_v7000: *name = "cudaLaunchKernel_v7000"; break;
-        case CUPTI_RUNTIME_TRACE_CBID_cudaGetDevice_v3020: *name = "cudaGetDevice_v3020"; break;
-        default: return CUPTI_ERROR_INVALID_PARAMETER;
+        case CUPTI_RUNTIME_TRACE_CBID_cudaLaunchKernel_v7000:
+            *name = "cudaLaunchKernel_v7000";
+            break;
+        case CUPTI_RUNTIME_TRACE_CBID_cudaGetDevice_v3020:
+            *name = "cudaGetDevice_v3020";
+            break;
+        default:
+            return CUPTI_ERROR_INVALID_PARAMETER;
     }
     return CUPTI_SUCCESS;
 }
@@ -170,7 +191,9 @@ CUptiResult cuptiActivityFlushAll(std::uint32_t) {
     state().filler.flush();
     return CUPTI_SUCCESS;
 }
-CUptiResult cuptiActivityFlushPeriod(std::uint32_t) { return CUPTI_SUCCESS; }
+CUptiResult cuptiActivityFlushPeriod(std::uint32_t) {
+    return CUPTI_SUCCESS;
+}
 CUptiResult cuptiActivityGetNextRecord(std::uint8_t* buffer, std::size_t valid,
                                        CUpti_Activity** record) {
     void* next = *record;
@@ -199,8 +222,7 @@ CUptiResult cuptiActivityPopExternalCorrelationId(CUpti_ExternalCorrelationKind,
 int cuptiNvtxInitialize2(void* get_export_table) {
     // The tables through which NVTX lets a tool replace its functions.
     const auto get = reinterpret_cast<NvtxGetExportTableFunc_t>(get_export_table);
-    const auto* callbacks =
-        static_cast<const NvtxExportTableCallbacks*>(get(NVTX_ETID_CALLBACKS));
+    const auto* callbacks = static_cast<const NvtxExportTableCallbacks*>(get(NVTX_ETID_CALLBACKS));
     NvtxFunctionTable table = nullptr;
     unsigned int size = 0;
     if (callbacks == nullptr ||
@@ -219,8 +241,8 @@ __attribute__((visibility("default"))) void stub_launch(int count) {
         const std::uint32_t id = ++state().correlation;
         const std::uint64_t begin = now();
         if (state().api_enabled[CUPTI_RUNTIME_TRACE_CBID_cudaLaunchKernel_v7000]) {
-            state().filler.put(hc::test::api_record(
-                CUPTI_RUNTIME_TRACE_CBID_cudaLaunchKernel_v7000, id, begin, begin + 1000, pid(), tid()));
+            state().filler.put(hc::test::api_record(CUPTI_RUNTIME_TRACE_CBID_cudaLaunchKernel_v7000,
+                                                    id, begin, begin + 1000, pid(), tid()));
         }
         if (state().api_enabled[CUPTI_RUNTIME_TRACE_CBID_cudaGetDevice_v3020]) {
             state().filler.put(hc::test::api_record(CUPTI_RUNTIME_TRACE_CBID_cudaGetDevice_v3020,

@@ -1,5 +1,5 @@
-// What the CUDA driver and a program would do, without either: loads CUDA_INJECTION64_PATH as cuInit
-// does, makes NVTX calls, and asks the double of libcupti (HCPROF_CUPTI) for records.
+// What the CUDA driver and a program would do, without either: loads CUDA_INJECTION64_PATH as
+// cuInit does, makes NVTX calls, and asks the double of libcupti (HCPROF_CUPTI) for records.
 //
 // stub_victim COUNT [end]: end is one of exit (default), kill, abort, fork, exec, signal.
 #include <dlfcn.h>

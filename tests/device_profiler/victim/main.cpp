@@ -93,7 +93,8 @@ public:
     }
     void add_activity(const hc::trace::ActivityBatch& batch) override {
         for (const hc::trace::KernelRow& row : batch.kernels) {
-            if (row.graph_node_id >= 0) nodes_.insert(static_cast<std::uint64_t>(row.graph_node_id));
+            if (row.graph_node_id >= 0)
+                nodes_.insert(static_cast<std::uint64_t>(row.graph_node_id));
         }
         into_.add_activity(batch);
     }

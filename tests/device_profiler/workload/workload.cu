@@ -19,7 +19,9 @@ namespace {
 
 __global__ void empty_kernel() {}
 
-__global__ void small_kernel(int* value) { *value += 1; }
+__global__ void small_kernel(int* value) {
+    *value += 1;
+}
 
 template <typename T>
 __global__ void templated_kernel(T* value) {
