@@ -106,6 +106,7 @@ void Injection::start_recording() {
     try {
         trace::WriterOptions writer_options;
         writer_options.command_line = options_.command.empty() ? command_line() : options_.command;
+        writer_options.make_indexes = false;  // the program is about to exit, and may be waited for
         writer_ = std::make_unique<trace::Writer>(options_.output, writer_options);
         writer_->add_process(pid_, std::filesystem::path(status_.executable).filename().string());
         status_.output = options_.output;
