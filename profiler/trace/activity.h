@@ -136,7 +136,7 @@ struct MemoryEventRow {
     std::int64_t address = 0;
     std::int64_t correlation_id = 0;
     StreamKey stream = -1;
-    std::int32_t operation = 0;  ///< CUPTI's numbers: 1 allocate, 2 release
+    std::int32_t operation = 0;  ///< 1 allocate, 2 release; of a pool 11 create, 12 destroy, 13 trim
     std::int32_t mem_kind = -1;
     std::int64_t pool_address = -1;
     std::int64_t pool_size_bytes = -1;

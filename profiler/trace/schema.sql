@@ -360,7 +360,9 @@ CREATE TABLE hc_memory_event (       -- allocations and releases
     address         INTEGER NOT NULL, -- 64 bits, read as unsigned
     correlation_id  INTEGER NOT NULL,
     stream          INTEGER,          -- hc_stream.key; NULL: not in a stream's order
-    operation       INTEGER NOT NULL, -- CUpti_ActivityMemoryOperationType: 1 allocate, 2 release
+    operation       INTEGER NOT NULL, -- 1 allocate, 2 release (CUpti_ActivityMemoryOperationType);
+                                      -- of a pool, bytes then being what is in use:
+                                      -- 11 create, 12 destroy, 13 trim
     mem_kind        INTEGER,          -- ENUM_CUDA_MEM_KIND
     pool_address    INTEGER,          -- NULL: of no pool
     pool_size_bytes INTEGER
