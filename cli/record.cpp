@@ -206,6 +206,8 @@ int record(const Options& options, const Context& context) {
 
     RecordFolder folder(output.path);
     ChildProcess program;
+    // A Ctrl+C before there was a program to take it.
+    if (context.interrupted->load()) throw Error(ExitCode::kInterrupted, "interrupted");
     const int error = program.start({.arguments = context.program,
                                      .environment = folder.environment(library.path, options.collect),
                                      .ignored = context.ignored_signals});
@@ -217,7 +219,7 @@ int record(const Options& options, const Context& context) {
     program.stop_forwarding();
     try {
         ProgressBar progress(context.interrupted);
-        RecordResult result = collect_result(folder, output, progress);
+        RecordResult result = collect_result(folder, output, context.command_line, progress);
         if (!result.file && result.nothing.empty()) result.nothing = why_no_cuda_seen();
         print_result(result, options, code);
         return code;
@@ -258,8 +260,17 @@ void setup_record(CLI::App& app, const Context& context) {
         ->check(CLI::IsMember({"recorded", "program"}))
         ->capture_default_str();
     command->add_flag("--json", options->json, "Print a summary as one line of JSON at the end");
+    command->allow_extras();
     command->footer(std::string(help_text("record")));
-    command->callback([options, duration, &context] {
+    command->callback([command, options, duration, &context] {
+        if (const std::vector<std::string> extra = command->remaining(); !extra.empty()) {
+            throw_usage(extra.front().starts_with("-")
+                            ? fmt::format("unknown option '{}' (see hcprof record --help)",
+                                          extra.front())
+                            : fmt::format("'--' must stand before the program: hcprof record "
+                                          "[OPTIONS] -- {} ...",
+                                          extra.front()));
+        }
         if (duration->count() > 0) options->collect.duration_s = options->duration_s;
         *context.exit_code = record(*options, context);
     });

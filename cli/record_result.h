@@ -19,7 +19,8 @@ struct RecordResult {
     std::int64_t traces = 0;  ///< processes that wrote one
     trace::ActivityCounts counts;
     std::vector<ProcessStatus> processes;
-    std::int64_t retrievals = 0;  ///< fetches that NVTX ranges of domain hcprof told of
+    std::int64_t retrieval_runs = 0;  ///< runs made of NVTX ranges of domain hcprof
+    std::int64_t retrievals = 0;      ///< fetches in them
     std::vector<std::string> warnings;
     std::string nothing;  ///< why there is no file, where there is none
 };
@@ -39,7 +40,7 @@ struct OutputName {
 /// meanwhile gives way. Whatever fails leaves the traces of the processes where they are (the
 /// folder is kept) and throws Error naming the place.
 [[nodiscard]] RecordResult collect_result(RecordFolder& folder, const OutputName& output,
-                                          Progress& progress);
+                                          const std::string& command_line, Progress& progress);
 
 /// Lines for stderr, each with its newline.
 [[nodiscard]] std::string summary_text(const RecordResult& result);

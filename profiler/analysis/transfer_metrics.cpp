@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <limits>
 #include <unordered_map>
+#include <unordered_set>
 
 #include "profiler/analysis/metrics.h"
 #include "profiler/analysis/step_index.h"
@@ -28,12 +29,22 @@ std::unordered_map<std::int64_t, Wait> waits_by_op(const RunData& data) {
     return waits;
 }
 
-/// What was exposed of all fetches. A transfer that runs on the decode stream itself (the
+/// Streams that compute: the engine's decode stream, any stream of a recorded program.
+std::unordered_set<std::int32_t> computing_streams(const RunData& data) {
+    std::unordered_set<std::int32_t> streams{};
+    for (std::size_t i = 0; i < data.ops.size(); ++i) {
+        if (!is_transfer(data.ops.kind[i])) streams.insert(data.ops.stream[i]);
+    }
+    return streams;
+}
+
+/// What was exposed of all fetches. A transfer that runs on a stream that computes (the
 /// synchronous path) holds it up from end to end.
 std::int64_t exposed_of(const RunData& data) {
+    const std::unordered_set<std::int32_t> computing = computing_streams(data);
     std::unordered_map<std::int64_t, std::int64_t> on_decode_stream;
     for (std::size_t i = 0; i < data.ops.size(); ++i) {
-        if (is_transfer(data.ops.kind[i]) && data.ops.stream[i] == kDecodeStream) {
+        if (is_transfer(data.ops.kind[i]) && computing.contains(data.ops.stream[i])) {
             on_decode_stream[data.ops.op_id[i]] = data.ops.end_ns[i] - data.ops.start_ns[i];
         }
     }
@@ -46,13 +57,13 @@ std::int64_t exposed_of(const RunData& data) {
     return total;
 }
 
-/// Operations of the decode stream as intervals of real work.
+/// Operations that are no transfers as intervals of real work.
 class ComputeIntervals {
 public:
     explicit ComputeIntervals(const RunData& data) : ops_(data.ops), waits_(waits_by_op(data)) {}
 
     [[nodiscard]] bool is_compute(std::size_t op) const {
-        return !is_transfer(ops_.kind[op]) && ops_.stream[op] == kDecodeStream;
+        return !is_transfer(ops_.kind[op]);
     }
     [[nodiscard]] Interval at(std::size_t op) const {
         Interval interval{ops_.start_ns[op], ops_.end_ns[op]};

@@ -1,0 +1,287 @@
+#include "cli/record_result.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+#include <system_error>
+#include <utility>
+
+#include "cli/child_process.h"
+#include "cli/format.h"
+#include "cli/output.h"
+#include "engine/core/error.h"
+#include "profiler/inject/environment.h"
+#include "profiler/retrieval/retrieval_from_nvtx.h"
+#include "profiler/trace/merge.h"
+#include "profiler/trace/reader.h"
+
+namespace hc::cli {
+namespace {
+
+namespace fs = std::filesystem;
+using Json = nlohmann::ordered_json;
+
+constexpr int kMaxNumber = 10'000;
+
+/// The n-th name of ours: run.sqlite, run-2.sqlite, run-3.sqlite.
+fs::path numbered(const fs::path& path, int n) {
+    if (n <= 1) return path;
+    fs::path out = path;
+    out.replace_filename(fmt::format("{}-{}{}", path.stem().string(), n, path.extension().string()));
+    return out;
+}
+
+bool is_there(const fs::path& path) {
+    std::error_code error;
+    return fs::exists(fs::symlink_status(path, error));
+}
+
+[[noreturn]] void refuse_existing(const fs::path& path) {
+    throw_refused(
+        fmt::format("'{}' exists: name another file with -o, or add --force", path.string()));
+}
+
+/// Moves within one folder. False when `to` is taken and must not be replaced.
+bool move_file(const fs::path& from, const fs::path& to, bool replace) {
+    const unsigned flags = replace ? 0 : RENAME_NOREPLACE;
+    if (::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), flags) == 0) return true;
+    if (errno == EEXIST) return false;
+    // File systems without this flag say EINVAL; between look and move somebody may come.
+    if (!replace && errno == EINVAL) {
+        if (is_there(to)) return false;
+        if (::rename(from.c_str(), to.c_str()) == 0) return true;
+    }
+    throw_io(fmt::format("cannot write '{}': {}", to.string(), std::strerror(errno)));
+}
+
+fs::path move_into_place(const fs::path& from, const OutputName& output) {
+    for (int n = 1; n <= (output.numbered ? kMaxNumber : 1); ++n) {
+        const fs::path to = numbered(output.path, n);
+        if (move_file(from, to, output.replace)) {
+            // Logs of a replaced trace would be replayed into the new one.
+            if (output.replace) {
+                for (const char* suffix : {"-wal", "-shm", "-journal"}) {
+                    ::unlink((to.string() + suffix).c_str());
+                }
+            }
+            return to;
+        }
+    }
+    refuse_existing(output.path);
+}
+
+bool closed_cleanly(const fs::path& path) {
+    try {
+        return trace::Trace(path).meta("clean_exit") == "1";
+    } catch (const Error&) {
+        return false;
+    }
+}
+
+/// One file out of many, in the same folder; a single one that was closed is left as it is.
+fs::path put_together(const std::vector<fs::path>& traces, const fs::path& folder,
+                      const std::string& command_line, Progress& progress,
+                      std::vector<std::string>& warnings) {
+    if (traces.size() == 1 && closed_cleanly(traces.front())) return traces.front();
+    const fs::path merged = folder / "merged.sqlite";
+    const trace::MergeResult result =
+        trace::merge_traces(traces, merged, command_line, progress);
+    warnings.insert(warnings.end(), result.warnings.begin(), result.warnings.end());
+    return merged;
+}
+
+/// What the program told of its retrievals. That it could not be used is no reason to lose the
+/// recording.
+void add_retrievals(const fs::path& file, Progress& progress, RecordResult& result) {
+    if (result.counts.of("nvtx") == 0) return;
+    try {
+        const retrieval::ImportedRuns imported = retrieval::add_retrievals(file, progress);
+        result.retrievals = imported.num_fetches();
+        result.retrieval_runs = static_cast<std::int64_t>(imported.runs.size());
+        if (const std::string warning = imported.warning(); !warning.empty()) {
+            result.warnings.push_back("NVTX domain hcprof: " + warning + "; see docs/nvtx.md");
+        }
+    } catch (const Error& error) {
+        if (error.code() == ExitCode::kInterrupted) throw;
+        result.warnings.push_back(fmt::format("retrievals are not added: {}", error.what()));
+    }
+}
+
+std::string plural(std::int64_t count, std::string_view one, std::string_view many) {
+    return fmt::format("{} {}", format_count(count), count == 1 ? one : many);
+}
+
+std::string process_text(const ProcessStatus& p) {
+    const std::string name = fs::path(p.executable).filename().string();
+    return name.empty() ? fmt::format("process {}", p.pid) : fmt::format("{} ({})", name, p.pid);
+}
+
+/// Processes that are missing from the trace, wholly or at their end; equal reasons once.
+std::vector<std::string> process_warnings(const std::vector<ProcessStatus>& processes) {
+    std::vector<std::string> out;
+    std::vector<std::pair<std::string, std::vector<std::string>>> failed;
+    for (const ProcessStatus& p : processes) {
+        if (p.state == inject::kStateRecording) {
+            out.push_back(fmt::format("{}: {}", process_text(p),
+                                      process_alive(p.pid)
+                                          ? "still runs; what it wrote so far is in the trace"
+                                          : "died while it was recorded; up to its last second "
+                                            "is missing"));
+        }
+        if (p.state != inject::kStateFailed) continue;
+        const auto same = std::find_if(failed.begin(), failed.end(),
+                                       [&](const auto& f) { return f.first == p.reason; });
+        if (same != failed.end()) {
+            same->second.push_back(process_text(p));
+        } else {
+            failed.push_back({p.reason, {process_text(p)}});
+        }
+    }
+    for (const auto& [reason, names] : failed) {
+        const std::string more =
+            names.size() > 1 ? fmt::format(" and {} more", names.size() - 1) : "";
+        out.push_back(fmt::format("not recorded, {}{}: {}", names.front(), more,
+                                  reason.empty() ? "no reason was given" : reason));
+    }
+    return out;
+}
+
+std::string lost_text(const trace::ActivityCounts& counts) {
+    std::string out;
+    for (const auto& [cause, count] : counts.lost) {
+        out += fmt::format("{}{} {}", out.empty() ? "" : ", ", format_count(count), cause);
+    }
+    return out;
+}
+
+std::string why_nothing(const std::vector<ProcessStatus>& processes) {
+    if (processes.empty()) return "";  // CUDA was not reached: the caller knows the machine
+    for (const ProcessStatus& p : processes) {
+        if (p.state == inject::kStateFailed) {
+            return p.reason.empty() ? "the library failed without a reason" : p.reason;
+        }
+    }
+    return "CUDA was loaded, but nothing ran on a GPU while it was recorded";
+}
+
+}  // namespace
+
+OutputName choose_output(const std::string& named, const std::string& program, bool force) {
+    if (!named.empty()) {
+        check_writable(named);
+        if (!force && is_there(named)) refuse_existing(named);
+        return {.path = named, .numbered = false, .replace = force};
+    }
+    std::string name = fs::path(program).filename().string();
+    if (name.empty() || name == "." || name == "..") name = "record";
+    // Room for a number and for the names that SQLite puts beside the file.
+    const fs::path path = name.substr(0, 200) + ".sqlite";
+    check_writable(path.string());
+    return {.path = path, .numbered = !force, .replace = force};
+}
+
+RecordResult collect_result(RecordFolder& folder, const OutputName& output,
+                            const std::string& command_line, Progress& progress) {
+    RecordResult result;
+    result.processes = folder.statuses();
+    result.warnings = process_warnings(result.processes);
+    const std::vector<fs::path> traces = folder.traces();
+    const bool all_failed =
+        std::all_of(result.processes.begin(), result.processes.end(),
+                    [](const ProcessStatus& p) { return p.state == inject::kStateFailed; });
+    try {
+        if (!traces.empty()) {
+            const fs::path whole = put_together(traces, folder.path(), command_line, progress,
+                                                result.warnings);
+            result.counts = trace::count_activity(whole);
+            if (result.counts.total() > 0) {
+                add_retrievals(whole, progress, result);
+                result.traces = static_cast<std::int64_t>(traces.size());
+                result.file = move_into_place(whole, output);
+                result.bytes = fs::file_size(*result.file);
+            }
+        }
+    } catch (const Error& error) {
+        if (error.code() == ExitCode::kInterrupted) throw;
+        folder.keep();
+        throw Error(error.code(),
+                    fmt::format("{}; the traces of the {} are kept in '{}'", error.what(),
+                                traces.size() == 1 ? "process" : "processes",
+                                folder.path().string()));
+    }
+    if (!result.file) {
+        result.nothing = why_nothing(result.processes);
+        // Said as the reason already.
+        if (all_failed) result.warnings.clear();
+    }
+    return result;
+}
+
+std::string summary_text(const RecordResult& result) {
+    std::string out;
+    const auto line = [&](const std::string& text) { out += "hcprof: " + text + "\n"; };
+    if (!result.file) {
+        line(fmt::format("no CUDA activity was recorded, nothing is written: {}", result.nothing));
+    } else {
+        struct Word {
+            std::string_view kind, one, many;
+        };
+        constexpr Word kWords[] = {
+            {"kernel", "kernel", "kernels"},        {"memcpy", "copy", "copies"},
+            {"memset", "memset", "memsets"},        {"sync", "wait", "waits"},
+            {"api", "API call", "API calls"},       {"nvtx", "NVTX event", "NVTX events"},
+            {"memory", "allocation event", "allocation events"}};
+        std::string events;
+        for (const Word& word : kWords) {
+            if (const std::int64_t n = result.counts.of(word.kind); n > 0) {
+                events += ", " + plural(n, word.one, word.many);
+            }
+        }
+        line(fmt::format("{} ({}): {}{}", result.file->string(),
+                         format_bytes(static_cast<double>(result.bytes)),
+                         plural(result.traces, "process", "processes"), events));
+    }
+    if (result.retrieval_runs > 0) {
+        line(fmt::format("its NVTX ranges tell of {}",
+                         plural(result.retrievals, "retrieval", "retrievals")));
+    }
+    for (const std::string& warning : result.warnings) line("warning: " + warning);
+    if (const std::string lost = lost_text(result.counts); !lost.empty()) {
+        line("warning: records are missing: " + lost);
+    }
+    if (result.file) {
+        line(fmt::format("next: hcprof report {0}    or: hcprof view {0}", result.file->string()));
+    }
+    return out;
+}
+
+std::string summary_json(const RecordResult& result, int exit_code) {
+    Json j;
+    j["file"] = result.file ? Json(result.file->string()) : Json(nullptr);
+    j["bytes"] = result.bytes;
+    j["exit_code"] = exit_code;
+    j["events"] = Json::object();
+    for (const auto& [kind, count] : result.counts.rows) j["events"][kind] = count;
+    j["lost"] = Json::object();
+    for (const auto& [cause, count] : result.counts.lost) j["lost"][cause] = count;
+    j["retrievals"] = result.retrievals;
+    j["processes"] = Json::array();
+    for (const ProcessStatus& p : result.processes) {
+        j["processes"].push_back({{"pid", p.pid},
+                                  {"executable", p.executable},
+                                  {"state", p.state},
+                                  {"reason", p.reason}});
+    }
+    j["warnings"] = result.warnings;
+    j["nothing_recorded"] = result.file ? Json(nullptr) : Json(result.nothing);
+    // A path need not be UTF-8.
+    return j.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+}  // namespace hc::cli
