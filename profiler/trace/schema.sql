@@ -17,7 +17,8 @@ CREATE TABLE hc_meta (     -- the writer; one row per fact about the session
     key   TEXT PRIMARY KEY, -- format_version, hcprof_version, command_line, host, writer_pid,
                             -- start_utc, epoch_ns, clock, clock_error_ns (CUDA: alignment to
                             -- CUPTI's clock), heartbeat_ns, heartbeat_utc, clean_exit,
-                            -- lost_CAUSE (records that are missing, by cause)
+                            -- lost_CAUSE (records that are missing, by cause), merged_files (their
+                            -- number), unclean_files (names of those of them without clean_exit)
     value TEXT NOT NULL     -- clean_exit: 1 when the writer finished, else 0
 ) STRICT;
 
@@ -368,7 +369,8 @@ CREATE TABLE hc_memory_event (       -- allocations and releases
 CREATE TABLE hc_external (           -- ids that the program pushed around its calls
     correlation_id INTEGER NOT NULL, -- hc_api.correlation_id
     external_id    INTEGER NOT NULL, -- 64 bits, read as unsigned
-    kind           INTEGER NOT NULL  -- CUpti_ExternalCorrelationKind
+    kind           INTEGER NOT NULL, -- CUpti_ExternalCorrelationKind
+    pid            INTEGER           -- correlation ids count per process; NULL: hc_meta.writer_pid
 ) STRICT;
 
 CREATE TABLE hc_process (            -- processes that rows come from
