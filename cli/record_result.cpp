@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <charconv>
 #include <cstring>
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -74,6 +75,32 @@ fs::path move_into_place(const fs::path& from, const OutputName& output) {
         }
     }
     refuse_existing(output.path);
+}
+
+EventCounts count_events(const trace::Trace& trace) {
+    const trace::ActivityCounts c = trace.activity_counts();
+    const std::pair<const char*, std::int64_t> rows[] = {
+        {"kernel", c.kernels}, {"memcpy", c.memcpys},       {"memset", c.memsets},
+        {"sync", c.syncs},     {"api", c.apis},             {"nvtx", c.nvtx},
+        {"overhead", c.overheads}, {"memory", c.memory_events}, {"external", c.externals}};
+    EventCounts out;
+    for (const auto& [kind, count] : rows) {
+        if (count > 0) out.rows.emplace_back(kind, count);
+    }
+    constexpr std::string_view kLost = "lost_";
+    for (const auto& [key, value] : trace.all_meta()) {
+        if (!key.starts_with(kLost)) continue;
+        std::int64_t count = 0;
+        std::from_chars(value.data(), value.data() + value.size(), count);
+        if (count > 0) out.lost.emplace_back(key.substr(kLost.size()), count);
+    }
+    return out;
+}
+
+/// What the profiler itself took is nothing to keep a file for.
+bool holds_activity(const EventCounts& counts) {
+    return std::any_of(counts.rows.begin(), counts.rows.end(),
+                       [](const auto& row) { return row.first != "overhead"; });
 }
 
 bool closed_cleanly(const fs::path& path) {
@@ -152,7 +179,7 @@ std::vector<std::string> process_warnings(const std::vector<ProcessStatus>& proc
     return out;
 }
 
-std::string lost_text(const trace::ActivityCounts& counts) {
+std::string lost_text(const EventCounts& counts) {
     std::string out;
     for (const auto& [cause, count] : counts.lost) {
         out += fmt::format("{}{} {}", out.empty() ? "" : ", ", format_count(count), cause);
@@ -171,6 +198,13 @@ std::string why_nothing(const std::vector<ProcessStatus>& processes) {
 }
 
 }  // namespace
+
+std::int64_t EventCounts::of(std::string_view kind) const {
+    for (const auto& [name, count] : rows) {
+        if (name == kind) return count;
+    }
+    return 0;
+}
 
 OutputName choose_output(const std::string& named, const std::string& program, bool force) {
     if (!named.empty()) {
@@ -199,8 +233,8 @@ RecordResult collect_result(RecordFolder& folder, const OutputName& output,
         if (!traces.empty()) {
             const fs::path whole = put_together(traces, folder.path(), command_line, progress,
                                                 result.warnings);
-            result.counts = trace::count_activity(whole);
-            if (result.counts.total() > 0) {
+            result.counts = count_events(trace::Trace(whole));
+            if (holds_activity(result.counts)) {
                 add_retrievals(whole, progress, result);
                 result.traces = static_cast<std::int64_t>(traces.size());
                 result.file = move_into_place(whole, output);

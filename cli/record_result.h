@@ -5,19 +5,28 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "cli/record_session.h"
 #include "engine/core/progress.h"
-#include "profiler/trace/activity_counts.h"
 
 namespace hc::cli {
+
+/// What a trace holds, in the words of hc_meta and of the option --kinds.
+struct EventCounts {
+    std::vector<std::pair<std::string, std::int64_t>> rows;  ///< by kind, those above zero
+    std::vector<std::pair<std::string, std::int64_t>> lost;  ///< by cause, those above zero
+
+    [[nodiscard]] std::int64_t of(std::string_view kind) const;
+};
 
 struct RecordResult {
     std::optional<std::filesystem::path> file;  ///< nullopt: nothing was recorded
     std::uintmax_t bytes = 0;
     std::int64_t traces = 0;  ///< processes that wrote one
-    trace::ActivityCounts counts;
+    EventCounts counts;
     std::vector<ProcessStatus> processes;
     std::int64_t retrieval_runs = 0;  ///< runs made of NVTX ranges of domain hcprof
     std::int64_t retrievals = 0;      ///< fetches in them

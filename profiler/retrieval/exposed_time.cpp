@@ -22,7 +22,7 @@ void subtract(Interval whole, std::span<const Interval> holes, std::vector<Inter
 
 }  // namespace
 
-ExposedTime::ExposedTime(std::span<const trace::GpuWork> work, const std::vector<bool>& computes)
+ExposedTime::ExposedTime(std::span<const GpuWork> work, const std::vector<bool>& computes)
     : work_(work) {
     for (std::size_t i = 0; i < work.size(); ++i) {
         by_stream_[work[i].stream].push_back(i);
@@ -32,7 +32,7 @@ ExposedTime::ExposedTime(std::span<const trace::GpuWork> work, const std::vector
 }
 
 std::vector<Interval> ExposedTime::waits(const AwaitedTransfer& awaited) const {
-    const trace::GpuWork& consumer = work_[awaited.consumer];
+    const GpuWork& consumer = work_[awaited.consumer];
     const WorkList& stream = by_stream_.at(consumer.stream);
     const auto at = std::lower_bound(stream.begin(), stream.end(), awaited.consumer);
     // Work of a stream ends in the order in which it began.
@@ -40,7 +40,7 @@ std::vector<Interval> ExposedTime::waits(const AwaitedTransfer& awaited) const {
                                                         : work_[*std::prev(at)].end_ns;
     std::vector<Interval> waited;
     for (const std::size_t index : awaited.transfer) {
-        const trace::GpuWork& piece = work_[index];
+        const GpuWork& piece = work_[index];
         Interval interval{piece.start_ns, std::min(piece.end_ns, consumer.start_ns)};
         // On the consumer's own stream a transfer keeps it from end to end.
         if (piece.stream != consumer.stream) {

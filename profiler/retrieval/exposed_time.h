@@ -21,7 +21,7 @@ class ExposedTime {
 public:
     /// `work` is by start and borrowed; `computes[i]` says that work i is computation (a kernel of
     /// no fetch).
-    ExposedTime(std::span<const trace::GpuWork> work, const std::vector<bool>& computes);
+    ExposedTime(std::span<const GpuWork> work, const std::vector<bool>& computes);
 
     /// One number per transfer, ns (see retrieval_from_nvtx()). A moment for which several are to
     /// blame counts for the first alone, so that the sum is a time that passed.
@@ -30,7 +30,7 @@ public:
 private:
     [[nodiscard]] std::vector<analysis::Interval> waits(const AwaitedTransfer& awaited) const;
 
-    std::span<const trace::GpuWork> work_;
+    std::span<const GpuWork> work_;
     std::map<std::int32_t, WorkList> by_stream_;
     std::map<std::int32_t, std::vector<analysis::Interval>> compute_;  // by device, disjoint
 };

@@ -19,14 +19,14 @@ struct ThreadRange {
 
 /// Innermost push/pop range around each call, per thread: event index by correlation id.
 /// `events` and `calls` are those of one thread, by start, outer ranges first.
-void match_calls(std::span<const trace::DomainEvent> events, std::size_t first_event,
-                 std::span<const trace::CallRow> calls,
+void match_calls(std::span<const DomainEvent> events, std::size_t first_event,
+                 std::span<const CallRow> calls,
                  std::unordered_map<std::int64_t, std::size_t>& event_of_correlation) {
     std::vector<ThreadRange> open;
     std::size_t next = 0;
-    for (const trace::CallRow& call : calls) {
+    for (const CallRow& call : calls) {
         while (next < events.size() && events[next].start_ns <= call.start_ns) {
-            const trace::DomainEvent& event = events[next];
+            const DomainEvent& event = events[next];
             while (!open.empty() && open.back().end_ns <= event.start_ns) open.pop_back();
             // Start/end ranges may cross each other and others: they hold no calls.
             if (event.nested && event.end_ns > event.start_ns) {
@@ -66,7 +66,7 @@ void note(const Parsed& parsed, Problems& problems) {
     }
 }
 
-ProcessRanges one_process(const trace::DomainActivity& activity, std::size_t begin, std::size_t end,
+ProcessRanges one_process(const DomainActivity& activity, std::size_t begin, std::size_t end,
                           Problems& problems) {
     const std::span events = std::span(activity.events).subspan(begin, end - begin);
     ProcessRanges out;
@@ -82,7 +82,7 @@ ProcessRanges one_process(const trace::DomainActivity& activity, std::size_t beg
         i = past;
     }
 
-    for (const trace::GpuWork& work : activity.work) {
+    for (const GpuWork& work : activity.work) {
         if (work.pid == out.pid) out.work.push_back(work);
     }
     std::vector<WorkList> work_of_event(events.size());
@@ -106,7 +106,7 @@ ProcessRanges one_process(const trace::DomainActivity& activity, std::size_t beg
 
 }  // namespace
 
-std::vector<ProcessRanges> ranges_by_process(const trace::DomainActivity& activity,
+std::vector<ProcessRanges> ranges_by_process(const DomainActivity& activity,
                                              Problems& problems) {
     std::vector<ProcessRanges> out;
     // Sorted by thread, and a thread's upper bits are its process.

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "profiler/retrieval/convention.h"
-#include "profiler/trace/domain_reader.h"
+#include "profiler/retrieval/domain_reader.h"
 
 namespace hc::retrieval {
 
@@ -28,11 +28,11 @@ struct Range {
 struct ProcessRanges {
     std::int64_t pid = 0;
     std::vector<Range> ranges;         ///< by start, thread
-    std::vector<trace::GpuWork> work;  ///< all of the process, by start
+    std::vector<GpuWork> work;  ///< all of the process, by start
 };
 
 /// Splits by process, ascending. Texts that break the convention are counted in `problems`.
-[[nodiscard]] std::vector<ProcessRanges> ranges_by_process(const trace::DomainActivity& activity,
+[[nodiscard]] std::vector<ProcessRanges> ranges_by_process(const DomainActivity& activity,
                                                            Problems& problems);
 
 }  // namespace hc::retrieval

@@ -136,7 +136,7 @@ private:
         const bool step = range.message.kind == MessageKind::kStep;
         std::map<std::int32_t, std::size_t> open;  // stream -> index in `made`
         for (const std::size_t w : range.work) {
-            const trace::GpuWork& work = work_[w];
+            const GpuWork& work = work_[w];
             // Copies of a step that belong to nothing are neither computation nor a fetch.
             if (step && !work.kernel) continue;
             const auto last = open.find(work.stream);
@@ -154,7 +154,7 @@ private:
         }
     }
 
-    trace::AppendedOp fresh_op(const Range& range, const trace::GpuWork& work) {
+    trace::AppendedOp fresh_op(const Range& range, const GpuWork& work) {
         trace::AppendedOp op;
         op.op.step = step_of(range, range.message);
         op.op.layer = narrow(range.message.layer, -1);
@@ -232,7 +232,7 @@ private:
         bool kernel = false;
         f.start_ns = f.end_ns = -1;
         for (const std::size_t w : g.work) {
-            const trace::GpuWork& work = work_[w];
+            const GpuWork& work = work_[w];
             f.start_ns = f.start_ns < 0 ? work.start_ns : std::min(f.start_ns, work.start_ns);
             f.end_ns = std::max(f.end_ns, work.end_ns);
             f.bytes += work.bytes;
@@ -354,7 +354,7 @@ private:
 
     const std::int64_t pid_;
     const std::vector<Range> ranges_;
-    const std::vector<trace::GpuWork> work_;
+    const std::vector<GpuWork> work_;
     Problems& problems_;
     StepMap steps_;
     std::unordered_map<std::int64_t, std::size_t> number_of_check_, number_of_fetch_;
@@ -364,11 +364,18 @@ private:
 };
 
 /// A run stands for one device: that of the process's first work.
-void name_machine(const trace::DomainActivity& activity, std::int32_t device,
+void name_machine(const DomainActivity& activity, std::int32_t device,
                   trace::AppendedRun& run) {
     run.device = device;
-    for (std::size_t i = 0; i < activity.devices.size(); ++i) {
-        if (activity.devices[i] == device) run.machine.name = activity.device_names[i];
+    for (const trace::Gpu& gpu : activity.gpus) {
+        if (gpu.device != device) continue;
+        run.machine.name = gpu.name;
+        run.machine.num_sms = std::max(gpu.num_sms, 0);
+        run.machine.memory_bytes = std::max<std::int64_t>(gpu.memory_bytes, 0);
+        if (gpu.compute_major >= 0 && gpu.compute_minor >= 0) {
+            run.machine.compute_capability =
+                fmt::format("{}.{}", gpu.compute_major, gpu.compute_minor);
+        }
     }
 }
 
@@ -395,7 +402,7 @@ std::string ImportedRuns::warning() const {
     return out;
 }
 
-ImportedRuns retrieval_from_nvtx(const trace::DomainActivity& activity) {
+ImportedRuns retrieval_from_nvtx(const DomainActivity& activity) {
     ImportedRuns out;
     for (ProcessRanges& process : ranges_by_process(activity, out.problems)) {
         const std::int32_t device = process.work.empty() ? -1 : process.work.front().device;
@@ -406,7 +413,15 @@ ImportedRuns retrieval_from_nvtx(const trace::DomainActivity& activity) {
 }
 
 ImportedRuns add_retrievals(const std::filesystem::path& path, Progress& progress) {
-    ImportedRuns out = retrieval_from_nvtx(trace::read_domain(path, kDomain, progress));
+    // Read before the writer opens the file; an open reader would be in its way.
+    ImportedRuns out = [&] {
+        const trace::Trace trace(path);
+        if (!trace.runs().empty()) return ImportedRuns{};
+        progress.begin("reading NVTX ranges of retrievals", 0);
+        const DomainActivity activity = read_domain(trace, kDomain, progress);
+        progress.end();
+        return retrieval_from_nvtx(activity);
+    }();
     if (!out.runs.empty() && !trace::append_runs(path, out.runs)) out = {};
     return out;
 }

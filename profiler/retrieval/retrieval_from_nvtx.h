@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "engine/core/progress.h"
-#include "profiler/trace/domain_reader.h"
+#include "profiler/retrieval/domain_reader.h"
 #include "profiler/trace/run_appender.h"
 
 namespace hc::retrieval {
@@ -40,7 +40,7 @@ struct ImportedRuns {
 /// `exposed_ns` of a fetch is the part of its transfer during which the stream that needs it (that
 /// of the commit's first work, else of the first use's) had nothing to run and no other stream of
 /// the device computed. It is an upper bound: a host that was late looks the same.
-[[nodiscard]] ImportedRuns retrieval_from_nvtx(const trace::DomainActivity& activity);
+[[nodiscard]] ImportedRuns retrieval_from_nvtx(const DomainActivity& activity);
 
 /// Reads the domain of a finished trace and adds its runs to it; a trace without the domain, or
 /// one that holds runs already, is left as it is. Throws as read_domain() and append_runs().

@@ -62,8 +62,7 @@ public:
                                   .bytes = 0,
                                   .stream = stream,
                                   .device = 0,
-                                  .kernel = true,
-                                  .copy_kind = -1});
+                                  .kernel = true});
         return *this;
     }
     Rows& copy(std::int64_t correlation, std::int64_t start, std::int64_t end, std::int64_t bytes,
@@ -71,7 +70,6 @@ public:
         kernel(correlation, start, end, stream);
         activity_.work.back().kernel = false;
         activity_.work.back().bytes = bytes;
-        activity_.work.back().copy_kind = 1;
         return *this;
     }
     [[nodiscard]] ImportedRuns convert() {
@@ -92,7 +90,7 @@ public:
     }
 
 private:
-    trace::DomainActivity activity_;
+    DomainActivity activity_;
 };
 
 /// Two decode steps. Step 10: a check (kernel 1), then a fetch of two copies launched from it.

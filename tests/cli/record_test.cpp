@@ -1,0 +1,716 @@
+// hcprof record: the program runs as it would alone, and what its processes wrote becomes one trace.
+//
+// The recorded program is record_double (tests/cli/double), which stands for the injection library
+// in itself: there is no GPU here, and nothing in this file says anything about CUDA or CUPTI.
+#include <fcntl.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/ioctl.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <functional>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <set>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "engine/core/error.h"
+#include "profiler/trace/reader.h"
+#include "tests/support/paths.h"
+#include "tests/support/process.h"
+
+namespace hc {
+namespace {
+
+namespace fs = std::filesystem;
+using ::testing::AllOf;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::Not;
+using ::testing::StartsWith;
+using Clock = std::chrono::steady_clock;
+
+std::string read_all(const fs::path& path) {
+    std::ifstream file(path, std::ios::binary);
+    return {std::istreambuf_iterator<char>(file), {}};
+}
+
+double seconds_since(Clock::time_point start) {
+    return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+/// Waits up to 20 s; a machine under load is slow.
+bool wait_until(const std::function<bool()>& condition) {
+    const Clock::time_point start = Clock::now();
+    while (seconds_since(start) < 20) {
+        if (condition()) return true;
+        ::usleep(5'000);
+    }
+    return false;
+}
+
+std::string shell_quoted(const std::vector<std::string>& words) {
+    std::string out;
+    for (const std::string& word : words) out += "'" + word + "' ";
+    return out;
+}
+
+class Record : public ::testing::Test {
+protected:
+    Record() : hcprof_(test::built_program("hcprof")), double_(test::built_program("record_double")) {
+        fs::create_directory(dir());
+    }
+    ~Record() override {
+        if (running_ > 0) {
+            ::kill(-running_, SIGKILL);
+            int status = 0;
+            ::waitpid(running_, &status, 0);
+        }
+    }
+
+    /// The folder in which hcprof runs and that only it writes to.
+    [[nodiscard]] fs::path dir() const { return folder_.path() / "work"; }
+    [[nodiscard]] std::string output() const { return (dir() / "out.sqlite").string(); }
+
+    [[nodiscard]] std::vector<std::string> command(const std::vector<std::string>& options,
+                                                   const std::vector<std::string>& program) const {
+        std::vector<std::string> out{hcprof_, "record"};
+        out.insert(out.end(), options.begin(), options.end());
+        out.emplace_back("--");
+        out.insert(out.end(), program.begin(), program.end());
+        return out;
+    }
+    /// Any file will do as the library: nothing here loads it.
+    [[nodiscard]] std::vector<std::string> environment() const {
+        return {"HCPROF_INJECT=" + double_};
+    }
+    [[nodiscard]] std::vector<std::string> doubled(std::vector<std::string> actions) const {
+        actions.insert(actions.begin(), double_);
+        return actions;
+    }
+    test::ProcessResult record(const std::vector<std::string>& options,
+                               const std::vector<std::string>& program,
+                               std::vector<std::string> more_environment = {}) const {
+        std::vector<std::string> env = environment();
+        env.insert(env.end(), more_environment.begin(), more_environment.end());
+        // From its own folder, so that default names land there.
+        std::vector<std::string> words{"/bin/sh", "-c", "cd \"$0\" && exec \"$@\"", dir().string()};
+        for (std::string& word : command(options, program)) words.push_back(std::move(word));
+        return test::run_process(words, env);
+    }
+    test::ProcessResult record_out(const std::vector<std::string>& actions,
+                                   std::vector<std::string> options = {}) const {
+        options.insert(options.begin(), {"-o", output()});
+        return record(options, doubled(actions));
+    }
+
+    /// Starts in the background; `setup` runs in the child and sees to a process group of its own.
+    void start(const std::vector<std::string>& options, const std::vector<std::string>& program,
+               const std::function<void()>& setup = [] { ::setpgid(0, 0); }) {
+        const std::vector<std::string> words = command(options, program);
+        const std::string out = (folder_.path() / "out").string();
+        const std::string err = (folder_.path() / "err").string();
+        running_ = ::fork();
+        if (running_ == 0) {
+            ::dup2(::open("/dev/null", O_RDONLY), 0);
+            ::dup2(::open(out.c_str(), O_WRONLY | O_CREAT, 0600), 1);
+            ::dup2(::open(err.c_str(), O_WRONLY | O_CREAT, 0600), 2);
+            setup();
+            ::setenv("HCPROF_INJECT", double_.c_str(), 1);
+            std::vector<char*> argv;
+            for (const std::string& w : words) argv.push_back(const_cast<char*>(w.c_str()));
+            argv.push_back(nullptr);
+            ::execv(argv[0], argv.data());
+            ::_exit(127);
+        }
+    }
+    /// Its exit code, or nothing after 20 s.
+    std::optional<int> finish() {
+        int status = 0;
+        if (!wait_until([&] { return ::waitpid(running_, &status, WNOHANG) == running_; })) {
+            return std::nullopt;
+        }
+        running_ = -1;
+        return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+    }
+    [[nodiscard]] std::string out() const { return read_all(folder_.path() / "out"); }
+    [[nodiscard]] std::string err() const { return read_all(folder_.path() / "err"); }
+    [[nodiscard]] std::string marker() const { return (folder_.path() / "marker").string(); }
+    [[nodiscard]] bool wait_for_marker() const {
+        return wait_until([&] { return fs::exists(marker()) && fs::file_size(marker()) > 0; });
+    }
+    [[nodiscard]] pid_t marker_pid() const { return std::stoi(read_all(marker())); }
+
+    /// Names in the working folder, hidden ones included.
+    [[nodiscard]] std::set<std::string> files() const {
+        std::set<std::string> out;
+        for (const auto& entry : fs::directory_iterator(dir())) {
+            out.insert(entry.path().filename().string());
+        }
+        return out;
+    }
+    [[nodiscard]] std::int64_t kernels(const fs::path& path) const {
+        return trace::Trace(path).activity_counts().kernels;
+    }
+
+    const test::TemporaryFolder folder_;
+    const std::string hcprof_, double_;
+    pid_t running_ = -1;
+};
+
+// ---- The program runs as it would alone
+
+TEST_F(Record, OneProcessGivesOneFileAndASummary) {
+    const test::ProcessResult r = record_out({"cuda=12"});
+    EXPECT_EQ(r.exit_code, 0) << r.err;
+    EXPECT_EQ(r.out, "");
+    EXPECT_THAT(r.err, AllOf(HasSubstr("1 process, 12 kernels, 12 API calls"),
+                             HasSubstr("hcprof report " + output()), Not(HasSubstr("warning"))));
+    EXPECT_THAT(files(), ElementsAre("out.sqlite"));
+    EXPECT_EQ(kernels(output()), 12);
+    const trace::Trace trace(output());
+    EXPECT_EQ(trace.warning(), "");
+}
+
+TEST_F(Record, StandardStreamsPassThrough) {
+    const std::vector<std::string> words =
+        command({"-o", output()}, doubled({"cat", "out=to stdout", "err=to stderr", "cuda=1"}));
+    const test::ProcessResult r = test::run_process(
+        {"/bin/sh", "-c", "printf 'some\\0bytes' | " + shell_quoted(words)}, environment());
+    EXPECT_EQ(r.exit_code, 0) << r.err;
+    EXPECT_EQ(r.out, std::string("some\0bytes", 10) + "to stdout\n");
+    EXPECT_THAT(r.err, StartsWith("to stderr\n"));
+}
+
+TEST_F(Record, ArgumentsArriveAsTheyWereTyped) {
+    const test::ProcessResult r =
+        record({"-o", output()}, {"/bin/sh", "-c", "for a; do echo \"<$a>\"; done; exec " + double_ +
+                                                       " cuda=1",
+                                  "sh", "--output", "", "--", "a b", "[1,2]", "-o"});
+    EXPECT_EQ(r.exit_code, 0) << r.err;
+    EXPECT_EQ(r.out, "<--output>\n<>\n<-->\n<a b>\n<[1,2]>\n<-o>\n");
+}
+
+TEST_F(Record, TheExitCodeIsThePrograms) {
+    EXPECT_EQ(record_out({"cuda=1", "exit=7"}).exit_code, 7);
+    EXPECT_EQ(kernels(output()), 1);
+    fs::remove(output());
+    const test::ProcessResult r = record_out({"cuda=3", "kill=9"});
+    EXPECT_EQ(r.exit_code, 128 + SIGKILL);
+    EXPECT_THAT(r.err, HasSubstr("died while it was recorded"));
+    EXPECT_EQ(kernels(output()), 3) << "what was committed before the SIGKILL";
+    EXPECT_THAT(files(), ElementsAre("out.sqlite"));
+}
+
+TEST_F(Record, TheEnvironmentNamesTheLibraryAndWhatToCollect) {
+    const test::ProcessResult r = record_out(
+        {"cuda=1", "env=CUDA_INJECTION64_PATH", "env=NVTX_INJECTION64_PATH", "env=HCPROF_KINDS",
+         "env=HCPROF_API", "env=HCPROF_CAPTURE_RANGE", "env=HCPROF_DURATION"},
+        {"--kinds", "kernel,nvtx", "--api", "none", "--capture-range", "decode@app", "--duration",
+         "2.5"});
+    EXPECT_EQ(r.exit_code, 0) << r.err;
+    const std::string library = fs::canonical(double_).string();
+    EXPECT_EQ(r.out, "CUDA_INJECTION64_PATH=" + library + "\nNVTX_INJECTION64_PATH=" + library +
+                         "\nHCPROF_KINDS=kernel,nvtx\nHCPROF_API=none\n"
+                         "HCPROF_CAPTURE_RANGE=decode@app\nHCPROF_DURATION=2.5\n");
+}
+
+TEST_F(Record, WhatIsNotAskedForIsLeftToTheLibrary) {
+    const test::ProcessResult r = record_out({"cuda=1", "env=HCPROF_KINDS", "env=HCPROF_DURATION"});
+    EXPECT_EQ(r.out, "HCPROF_KINDS=(unset)\nHCPROF_DURATION=(unset)\n");
+}
+
+TEST_F(Record, SignalDispositionsAreThoseThatHcprofWasStartedWith) {
+    const std::vector<std::string> ask{"cuda=1",     "ignored=1",  "ignored=2", "ignored=13",
+                                       "ignored=15", "ignored=17", "ignored=25"};
+    const test::ProcessResult plain = record_out(ask, {"--force"});
+    EXPECT_EQ(plain.out, "1 default\n2 default\n13 default\n15 default\n17 default\n25 default\n");
+    // As nohup and a shell's background job do.
+    const std::vector<std::string> words =
+        command({"-o", output(), "--force"}, doubled(ask));
+    const test::ProcessResult nohup = test::run_process(
+        {"/bin/sh", "-c", "trap '' HUP INT; " + shell_quoted(words)}, environment());
+    EXPECT_EQ(nohup.out, "1 ignored\n2 ignored\n13 default\n15 default\n17 default\n25 default\n");
+}
+
+TEST_F(Record, AProgramThatClosesItsStreamsIsRecorded) {
+    const test::ProcessResult r = record_out({"close=2", "close=1", "close=0", "cuda=2"});
+    EXPECT_EQ(r.exit_code, 0);
+    EXPECT_THAT(r.err, HasSubstr("2 kernels"));
+}
+
+TEST_F(Record, HcprofItselfMayHaveNoStandardError) {
+    const std::vector<std::string> words = command({"-o", output()}, doubled({"cuda=2", "exit=3"}));
+    const test::ProcessResult r =
+        test::run_process({"/bin/sh", "-c", shell_quoted(words) + "2>&-"}, environment());
+    EXPECT_EQ(r.exit_code, 3);
+    EXPECT_EQ(kernels(output()), 2);
+}
+
+// ---- Several processes
+
+TEST_F(Record, ProcessesAreMergedIntoOneFile) {
+    const test::ProcessResult r =
+        record({"-o", output()}, {"/bin/sh", "-c",
+                                  double_ + " cuda=2 & " + double_ + " cuda=3 & wait; " + double_ +
+                                      " cuda=4"});
+    EXPECT_EQ(r.exit_code, 0) << r.err;
+    EXPECT_THAT(r.err, HasSubstr("3 processes, 9 kernels"));
+    EXPECT_EQ(kernels(output()), 9);
+    std::set<std::int64_t> pids;
+    for (const trace::Stream& stream : trace::Trace(output()).streams()) pids.insert(stream.pid);
+    EXPECT_EQ(pids.size(), 3U);
+    EXPECT_THAT(files(), ElementsAre("out.sqlite"));
+}
+
+TEST_F(Record, ExecChainsAreFollowed) {
+    const test::ProcessResult r = record(
+        {"-o", output()},
+        {"/bin/sh", "-c", "exec /bin/sh -c 'exec env A=b " + double_ + " cuda=5 exit=4'"});
+    EXPECT_EQ(r.exit_code, 4) << r.err;
+    EXPECT_EQ(kernels(output()), 5);
+}
+
+TEST_F(Record, AProcessThatOutlivesTheProgramIsWaitedFor) {
+    const test::ProcessResult r = record(
+        {"-o", output()}, {"/bin/sh", "-c",
+                           // Gone only once the other one is being recorded.
+                           "setsid " + double_ + " cuda=1 touch=" + marker() +
+                               " sleep=700 cuda=4 & while [ ! -s " + marker() +
+                               " ]; do sleep 0.05; done; exit 3"});
+    EXPECT_EQ(r.exit_code, 3) << r.err;
+    EXPECT_THAT(r.err, HasSubstr("waiting for 1 of its processes"));
+    EXPECT_EQ(kernels(output()), 5);
+    EXPECT_THAT(files(), ElementsAre("out.sqlite"));
+}
+
+TEST_F(Record, WaitProgramTakesWhatIsThere) {
+    const Clock::time_point began = Clock::now();
+    start({"-o", output(), "--wait", "program"},
+          {"/bin/sh", "-c", "setsid " + double_ + " cuda=2 touch=" + marker() +
+                                " sleep=60000 & while [ ! -s " + marker() +
+                                " ]; do sleep 0.05; done; exit 0"});
+    EXPECT_EQ(finish(), 0) << err();
+    EXPECT_LT(seconds_since(began), 30);
+    EXPECT_THAT(err(), HasSubstr("still runs"));
+    EXPECT_EQ(kernels(output()), 2);
+    EXPECT_THAT(files(), ElementsAre("out.sqlite"));
+    ::kill(marker_pid(), SIGKILL);
+}
+
+TEST_F(Record, ProcessesThatAreNotRecordedAreNotWaitedFor) {
+    const Clock::time_point began = Clock::now();
+    start({"-o", output()},
+          {"/bin/sh", "-c", "(echo $$ > /dev/null; exec sleep 60) & echo $! > " + marker() + "; " +
+                                double_ + " cuda=1"});
+    EXPECT_EQ(finish(), 0) << err();
+    EXPECT_LT(seconds_since(began), 30);
+    EXPECT_EQ(::kill(marker_pid(), SIGKILL), 0) << "it lives on, as it would have";
+}
+
+TEST_F(Record, NoZombiesAreLeftWhileTheProgramRuns) {
+    // Orphans come to hcprof, which must not collect them at the end only.
+    start({"-o", output()},
+          {"/bin/sh", "-c", "for i in 1 2 3 4 5; do (/bin/true & ); done; exec " + double_ +
+                                " cuda=1 touch=" + marker() + " sleep=1500"});
+    ASSERT_TRUE(wait_for_marker());
+    ::usleep(300'000);
+    int zombies = 0;
+    for (const auto& entry : fs::directory_iterator("/proc")) {
+        if (entry.path().filename().string().find_first_not_of("0123456789") != std::string::npos) {
+            continue;
+        }
+        std::istringstream stat(read_all(entry.path() / "stat"));
+        std::string pid, name, state;
+        pid_t parent = 0;
+        stat >> pid >> name >> state >> parent;
+        if (parent == running_ && state == "Z") ++zombies;
+    }
+    EXPECT_EQ(zombies, 0);
+    EXPECT_EQ(finish(), 0) << err();
+}
+
+// ---- Signals
+
+TEST_F(Record, SignalsToHcprofReachTheProgramOnce) {
+    for (const int signal : {SIGINT, SIGTERM, SIGQUIT, SIGHUP, SIGUSR1}) {
+        fs::remove(marker());
+        fs::remove(folder_.path() / "out");
+        const std::string number = std::to_string(signal);
+        start({"-o", output(), "--force"}, doubled({"cuda=2", "trap=" + number,
+                                                    "touch=" + marker(), "await=" + number,
+                                                    "exit=5"}));
+        ASSERT_TRUE(wait_for_marker());
+        ::kill(running_, signal);
+        EXPECT_EQ(finish(), 5) << signal << err();
+        EXPECT_EQ(out(), "signal " + number + " came 1 times\n");
+        EXPECT_EQ(kernels(output()), 2);
+        EXPECT_THAT(files(), ElementsAre("out.sqlite"));
+    }
+}
+
+TEST_F(Record, AProgramThatASignalEndsIsStillMerged) {
+    start({"-o", output()}, {"/bin/sh", "-c", double_ + " cuda=2; exec " + double_ + " cuda=3 touch=" +
+                                                  marker() + " sleep=60000"});
+    ASSERT_TRUE(wait_for_marker());
+    ::kill(running_, SIGTERM);
+    EXPECT_EQ(finish(), 128 + SIGTERM) << err();
+    EXPECT_EQ(kernels(output()), 5);
+    EXPECT_THAT(files(), ElementsAre("out.sqlite"));
+}
+
+TEST_F(Record, ASecondInterruptEndsAProgramThatIgnoresTheFirst) {
+    start({"-o", output()}, {"/bin/sh", "-c", "trap '' INT; " + double_ + " cuda=4 trap=2 touch=" +
+                                                  marker() + " sleep=60000 & wait"});
+    ASSERT_TRUE(wait_for_marker());
+    const pid_t grandchild = marker_pid();
+    ::kill(running_, SIGINT);
+    ::usleep(200'000);
+    EXPECT_EQ(::kill(grandchild, 0), 0) << "the first one is the program's to decide";
+    ::kill(running_, SIGINT);
+    EXPECT_EQ(finish(), 128 + SIGKILL) << err();
+    EXPECT_NE(::kill(grandchild, 0), 0) << "the whole tree ends";
+    EXPECT_EQ(kernels(output()), 4) << "what was recorded is kept";
+    EXPECT_THAT(files(), ElementsAre("out.sqlite"));
+}
+
+/// hcprof in the foreground of a terminal of its own; what is typed goes to the whole group.
+class Terminal {
+public:
+    Terminal() : master_(::posix_openpt(O_RDWR | O_NOCTTY)) {
+        ::grantpt(master_);
+        ::unlockpt(master_);
+        name_ = ::ptsname(master_);
+        ::fcntl(master_, F_SETFL, O_NONBLOCK);
+    }
+    ~Terminal() { ::close(master_); }
+    Terminal(const Terminal&) = delete;
+    Terminal& operator=(const Terminal&) = delete;
+    /// In the child: the terminal controls its session, and keeps its standard input.
+    void enter() const {
+        ::setsid();
+        const int slave = ::open(name_.c_str(), O_RDWR);
+        ::ioctl(slave, TIOCSCTTY, 0);
+        ::dup2(slave, 0);
+    }
+    void type(char c) const { ASSERT_EQ(::write(master_, &c, 1), 1); }
+
+private:
+    int master_;
+    std::string name_;
+};
+
+TEST_F(Record, CtrlCOnATerminalReachesTheProgramOnce) {
+    const Terminal terminal;
+    start({"-o", output()},
+          doubled({"cuda=2", "trap=2", "touch=" + marker(), "await=2", "exit=9"}),
+          [&] { terminal.enter(); });
+    ASSERT_TRUE(wait_for_marker());
+    terminal.type('\x03');
+    EXPECT_EQ(finish(), 9) << err();
+    EXPECT_EQ(out(), "signal 2 came 1 times\n");
+    EXPECT_EQ(kernels(output()), 2);
+}
+
+TEST_F(Record, CtrlCOnATerminalEndsAProgramThatDoesNotCatchIt) {
+    const Terminal terminal;
+    start({"-o", output()}, doubled({"cuda=2", "touch=" + marker(), "sleep=60000"}),
+          [&] { terminal.enter(); });
+    ASSERT_TRUE(wait_for_marker());
+    terminal.type('\x03');
+    EXPECT_EQ(finish(), 128 + SIGINT) << err();
+    EXPECT_EQ(kernels(output()), 2);
+    EXPECT_THAT(files(), ElementsAre("out.sqlite"));
+}
+
+TEST_F(Record, CtrlZStopsBothAndTheyGoOn) {
+    // The stop signal of a session's only group is dropped (it would be an orphan): a shell between.
+    const Terminal terminal;
+    start({"-o", output()}, doubled({"cuda=2", "touch=" + marker(), "sleep=500"}), [&] {
+        terminal.enter();
+        const pid_t job = ::fork();
+        if (job == 0) {
+            ::setpgid(0, 0);
+            ::signal(SIGTTOU, SIG_IGN);
+            ::tcsetpgrp(0, ::getpid());
+            ::signal(SIGTTOU, SIG_DFL);
+            return;  // goes on to be hcprof
+        }
+        // The shell: waits for the stop, tells, continues the job, and takes its exit code.
+        int status = 0;
+        ::waitpid(job, &status, WUNTRACED);
+        const bool stopped = WIFSTOPPED(status);
+        ::kill(-job, SIGCONT);
+        if (stopped) ::waitpid(job, &status, 0);
+        ::_exit(stopped && WIFEXITED(status) ? 40 + WEXITSTATUS(status) : 1);
+    });
+    ASSERT_TRUE(wait_for_marker());
+    terminal.type('\x1a');
+    EXPECT_EQ(finish(), 40) << err();
+    EXPECT_EQ(kernels(output()), 2);
+}
+
+// ---- Durations
+
+TEST_F(Record, StopProgramEndsItWhenTheCollectionIsOver) {
+    const Clock::time_point began = Clock::now();
+    start({"-o", output(), "--duration", "0.3", "--stop-program"},
+          doubled({"cuda=2", "sleep=60000"}));
+    EXPECT_EQ(finish(), 0) << err();
+    EXPECT_LT(seconds_since(began), 30);
+    EXPECT_EQ(kernels(output()), 2);
+}
+
+TEST_F(Record, StopProgramFollowsTheLibraryWithACaptureRange) {
+    start({"-o", output(), "--duration", "0.2", "--stop-program", "--capture-range", "x"},
+          doubled({"cuda=2", "finish", "touch=" + marker(), "sleep=60000"}));
+    ASSERT_TRUE(wait_for_marker());
+    EXPECT_EQ(finish(), 0) << err();
+    EXPECT_EQ(kernels(output()), 2);
+}
+
+TEST_F(Record, WithoutStopProgramItRunsOn) {
+    start({"-o", output(), "--duration", "0.1"},
+          doubled({"cuda=2", "sleep=1500", "out=still here", "exit=6"}));
+    EXPECT_EQ(finish(), 6) << err();
+    EXPECT_EQ(out(), "still here\n");
+}
+
+// ---- What can go wrong
+
+TEST_F(Record, AProgramThatIsNotThereOrCannotBeRun) {
+    const test::ProcessResult missing = record({}, {"no-such-program-at-all"});
+    EXPECT_EQ(missing.exit_code, 127);
+    EXPECT_EQ(missing.error_lines(), 1) << missing.err;
+    EXPECT_THAT(missing.err, HasSubstr("cannot start 'no-such-program-at-all': No such file"));
+    const std::string plain = (folder_.path() / "plain").string();
+    std::ofstream(plain) << "no program\n";
+    const test::ProcessResult denied = record({}, {plain});
+    EXPECT_EQ(denied.exit_code, 126);
+    EXPECT_EQ(denied.error_lines(), 1) << denied.err;
+    EXPECT_THAT(files(), IsEmpty());
+}
+
+TEST_F(Record, WrongUseStartsNothing) {
+    const auto expect = [&](const std::vector<std::string>& words, ExitCode code,
+                            const std::string& part) {
+        std::vector<std::string> all{hcprof_, "record"};
+        all.insert(all.end(), words.begin(), words.end());
+        const test::ProcessResult r = test::run_process(all, environment());
+        EXPECT_EQ(r.exit_code, static_cast<int>(code)) << r.err;
+        EXPECT_EQ(r.error_lines(), 1) << r.err;
+        EXPECT_THAT(r.err, HasSubstr(part));
+    };
+    const std::string touch = "touch=" + marker();
+    expect({}, ExitCode::kUsage, "no program to record");
+    expect({"--"}, ExitCode::kUsage, "no program to record");
+    expect({double_, touch}, ExitCode::kUsage, "'--' must stand before the program");
+    expect({"--colour", "--", double_, touch}, ExitCode::kUsage, "unknown option '--colour'");
+    expect({"--stop-program", "--", double_, touch}, ExitCode::kUsage, "--duration");
+    for (const char* wrong : {"0", "-1", "nan", "inf"}) {
+        expect({"--duration", wrong, "--", double_, touch}, ExitCode::kUsage, "--duration");
+    }
+    expect({"--api", "some", "--", double_, touch}, ExitCode::kUsage, "--api");
+    expect({"-o", "/nowhere/x.sqlite", "--", double_, touch}, ExitCode::kIo, "no folder '/nowhere'");
+    expect({"-o", dir().string(), "--", double_, touch}, ExitCode::kIo, "it is a folder");
+    EXPECT_FALSE(fs::exists(marker()));
+}
+
+TEST_F(Record, AnExistingFileIsKeptUnlessForced) {
+    std::ofstream(output()) << "precious";
+    const test::ProcessResult r = record_out({"cuda=1", "touch=" + marker()});
+    EXPECT_EQ(r.exit_code, static_cast<int>(ExitCode::kRefused));
+    EXPECT_THAT(r.err, HasSubstr("--force"));
+    EXPECT_FALSE(fs::exists(marker())) << "said before the program starts";
+    EXPECT_EQ(read_all(output()), "precious");
+    EXPECT_EQ(record_out({"cuda=1"}, {"--force"}).exit_code, 0);
+    EXPECT_EQ(kernels(output()), 1);
+}
+
+TEST_F(Record, AFileThatAppearsMeanwhileIsKept) {
+    start({"-o", output()}, doubled({"cuda=1", "touch=" + marker(), "sleep=400"}));
+    ASSERT_TRUE(wait_for_marker());
+    std::ofstream(output()) << "precious";
+    EXPECT_EQ(finish(), static_cast<int>(ExitCode::kRefused));
+    EXPECT_EQ(read_all(output()), "precious");
+    // And what was recorded is not lost: the message names where it is.
+    EXPECT_THAT(err(), HasSubstr("kept in"));
+    EXPECT_EQ(files().size(), 2U);
+}
+
+TEST_F(Record, NamesOfOursCountOnAndNeverReplace) {
+    for (int i = 0; i < 3; ++i) EXPECT_EQ(record({}, doubled({"cuda=1"})).exit_code, 0);
+    EXPECT_THAT(files(), ElementsAre("record_double-2.sqlite", "record_double-3.sqlite",
+                                     "record_double.sqlite"));
+    EXPECT_EQ(record({"--force"}, doubled({"cuda=7"})).exit_code, 0);
+    EXPECT_EQ(files().size(), 3U);
+    EXPECT_EQ(kernels(dir() / "record_double.sqlite"), 7);
+}
+
+TEST_F(Record, AProgramWithoutCudaSaysSoAndWritesNothing) {
+    const test::ProcessResult r = record_out({"out=hello", "exit=3"});
+    EXPECT_EQ(r.exit_code, 3);
+    EXPECT_EQ(r.out, "hello\n");
+    EXPECT_EQ(r.error_lines(), 1) << r.err;
+    EXPECT_THAT(r.err, HasSubstr("no CUDA activity was recorded, nothing is written: "));
+    EXPECT_THAT(files(), IsEmpty());
+    const test::ProcessResult hidden =
+        record({}, doubled({}), {"CUDA_VISIBLE_DEVICES="});
+    EXPECT_THAT(hidden.err, HasSubstr("CUDA_VISIBLE_DEVICES is '', which hides every GPU"));
+}
+
+TEST_F(Record, WhyALibraryFailedIsSaid) {
+    const std::string reason = "another profiler holds CUPTI: Nsight Systems";
+    const test::ProcessResult all = record_out({"fail=" + reason, "exit=2"});
+    EXPECT_EQ(all.exit_code, 2);
+    EXPECT_EQ(all.error_lines(), 1) << all.err;
+    EXPECT_THAT(all.err, HasSubstr("nothing is written: " + reason));
+    // One of two: the other is in the trace, and the failure is a warning.
+    const test::ProcessResult one = record(
+        {"-o", output()}, {"/bin/sh", "-c", double_ + " 'fail=no permission'; " + double_ + " cuda=1"});
+    EXPECT_EQ(one.exit_code, 0);
+    EXPECT_THAT(one.err, AllOf(HasSubstr("warning: not recorded, double ("),
+                               HasSubstr("): no permission"), HasSubstr("1 kernel,")));
+}
+
+TEST_F(Record, LostRecordsAreAWarningByCause) {
+    const test::ProcessResult r = record_out({"cuda=2", "lose=1234"});
+    EXPECT_THAT(r.err, HasSubstr("warning: records are missing: 1,234 dropped"));
+}
+
+TEST_F(Record, ALibraryThatIsNotThereIsSaidBeforeTheProgramStarts) {
+    const test::ProcessResult named =
+        record({}, doubled({"touch=" + marker()}), {"HCPROF_INJECT=/nowhere/lib.so"});
+    EXPECT_EQ(named.exit_code, static_cast<int>(ExitCode::kUnavailable));
+    EXPECT_EQ(named.error_lines(), 1) << named.err;
+    EXPECT_THAT(named.err, HasSubstr("HCPROF_INJECT is '/nowhere/lib.so': there is no such file"));
+    // A copy of hcprof with nothing beside it.
+    const std::string alone = (folder_.path() / "hcprof").string();
+    fs::copy_file(hcprof_, alone);
+    const test::ProcessResult r =
+        test::run_process({alone, "record", "--", double_, "touch=" + marker()}, {"HCPROF_INJECT="});
+    EXPECT_EQ(r.exit_code, static_cast<int>(ExitCode::kUnavailable)) << r.err;
+    EXPECT_EQ(r.error_lines(), 1) << r.err;
+    EXPECT_THAT(r.err, HasSubstr("libhcprof-inject.so"));
+    EXPECT_FALSE(fs::exists(marker()));
+}
+
+TEST_F(Record, AnotherProfilersVariableIsReplacedWithAWarning) {
+    const test::ProcessResult r =
+        record({"-o", output()}, doubled({"cuda=1"}), {"CUDA_INJECTION64_PATH=/opt/other.so"});
+    EXPECT_THAT(r.err, HasSubstr("warning: CUDA_INJECTION64_PATH=/opt/other.so names another"));
+    EXPECT_EQ(kernels(output()), 1);
+}
+
+TEST_F(Record, AFullDiskKeepsTheProcessesFilesAndNamesThem) {
+    // The merge may not write as much as the processes did: a limit of hcprof's own file size.
+    start({"-o", output()},
+          {"/bin/sh", "-c", "ulimit -f unlimited; " + double_ + " cuda=1000; " + double_ + " cuda=1000"},
+          [] {
+              ::setpgid(0, 0);
+              const rlimit limit{200'000, RLIM_INFINITY};
+              ::setrlimit(RLIMIT_FSIZE, &limit);
+          });
+    const std::optional<int> code = finish();
+    EXPECT_EQ(code, static_cast<int>(ExitCode::kIo)) << err();
+    EXPECT_THAT(err(), AllOf(HasSubstr("hcprof: "), HasSubstr("kept in '")));
+    EXPECT_FALSE(fs::exists(output()));
+    ASSERT_EQ(files().size(), 1U);
+    const fs::path kept = dir() / *files().begin();
+    std::int64_t total = 0;
+    for (const auto& entry : fs::directory_iterator(kept)) {
+        if (entry.path().filename().string().starts_with("trace-")) total += kernels(entry.path());
+    }
+    EXPECT_EQ(total, 2000);
+}
+
+TEST_F(Record, AFolderThatCannotBeWrittenIsSaidFirst) {
+    if (::geteuid() == 0) GTEST_SKIP() << "root may write anywhere";
+    fs::permissions(dir(), fs::perms::owner_read | fs::perms::owner_exec);
+    const test::ProcessResult r = record_out({"cuda=1", "touch=" + marker()});
+    fs::permissions(dir(), fs::perms::owner_all);
+    EXPECT_EQ(r.exit_code, static_cast<int>(ExitCode::kIo)) << r.err;
+    EXPECT_FALSE(fs::exists(marker()));
+}
+
+TEST_F(Record, StatusFilesOfAnyContentsAreSurvived) {
+    const test::ProcessResult r = record(
+        {"-o", output()},
+        {"/bin/sh", "-c",
+         "d=${HCPROF_STATUS%/*}; printf '\\377{' > $d/status-1.json; echo '[]' > $d/status-2.json; "
+         "echo '{\"pid\": -5, \"state\": 7, \"rows\": {\"kernel\": \"x\"}}' > $d/status-3.json; "
+         "mkdir $d/status-4.json; echo x > $d/trace-5.sqlite; exec " +
+             double_ + " cuda=3"});
+    // A trace that is none spoils the merge, loudly, and nothing is lost.
+    EXPECT_EQ(r.exit_code, static_cast<int>(ExitCode::kInput)) << r.err;
+    EXPECT_THAT(r.err, AllOf(HasSubstr("trace-5.sqlite"), HasSubstr("kept in")));
+}
+
+// ---- Summaries
+
+TEST_F(Record, JsonIsTheLastLineOfStandardOutput) {
+    const test::ProcessResult r = record_out({"out=first", "cuda=2", "lose=5", "exit=4"}, {"--json"});
+    EXPECT_EQ(r.exit_code, 4);
+    std::istringstream lines(r.out);
+    std::string first, second, third;
+    std::getline(lines, first), std::getline(lines, second);
+    EXPECT_EQ(first, "first");
+    EXPECT_FALSE(std::getline(lines, third));
+    const nlohmann::json j = nlohmann::json::parse(second);
+    EXPECT_EQ(j.at("file"), output());
+    EXPECT_EQ(j.at("bytes"), fs::file_size(output()));
+    EXPECT_EQ(j.at("exit_code"), 4);
+    EXPECT_EQ(j.at("events").at("kernel"), 2);
+    EXPECT_EQ(j.at("lost").at("dropped"), 5);
+    EXPECT_EQ(j.at("processes").at(0).at("state"), "finished");
+    EXPECT_TRUE(j.at("nothing_recorded").is_null());
+    const nlohmann::json none =
+        nlohmann::json::parse(record({"--json"}, doubled({})).out);
+    EXPECT_TRUE(none.at("file").is_null());
+    EXPECT_NE(none.at("nothing_recorded"), "");
+}
+
+TEST_F(Record, RetrievalsOfNvtxRangesBecomeARunThatReportShows) {
+    const test::ProcessResult r = record_out({"cuda=3", "retrieval"});
+    EXPECT_EQ(r.exit_code, 0) << r.err;
+    EXPECT_THAT(r.err, AllOf(HasSubstr("its NVTX ranges tell of 1 retrieval\n"),
+                             HasSubstr("unknown field 'nonsense' (1)")));
+    const trace::Trace trace(output());
+    ASSERT_EQ(trace.runs().size(), 1U);
+    NoProgress progress;
+    const trace::RunData data = trace.read(0, {}, progress);
+    // Calls at 1000, 2000, 3000 ns; kernel i runs 200-500 ns after its call. Call 1 lies in the
+    // fetch, call 3 in the use, call 2 in the step alone (a pop at 2000 is before a call at 2000).
+    ASSERT_EQ(data.fetches.size(), 1U);
+    EXPECT_EQ(data.fetches[0].layer, 2);
+    EXPECT_EQ(data.fetches[0].rows_fetched, 64);
+    EXPECT_EQ(data.fetches[0].start_ns, 1200);
+    EXPECT_EQ(data.fetches[0].end_ns, 1500);
+    ASSERT_EQ(data.ops.size(), 3U);
+    EXPECT_EQ(data.ops.kind[0], OpKind::kFetch);
+    EXPECT_EQ(data.ops.kind[1], OpKind::kOther);
+    EXPECT_EQ(data.ops.kind[2], OpKind::kAttention);
+    const test::ProcessResult report = test::run_process({hcprof_, "report", output(), "--json"});
+    EXPECT_EQ(report.exit_code, 0) << report.err;
+    EXPECT_THAT(report.out, HasSubstr("\"fetches\": 1"));
+    // A replay needs what NVTX does not tell, and says so.
+    const test::ProcessResult simulate =
+        test::run_process({hcprof_, "simulate", output(), "--ratio", "0.5"});
+    EXPECT_NE(simulate.exit_code, 0);
+    EXPECT_NE(simulate.exit_code, static_cast<int>(ExitCode::kBug)) << simulate.err;
+    EXPECT_EQ(simulate.error_lines(), 1) << simulate.err;
+}
+
+}  // namespace
+}  // namespace hc
