@@ -1,0 +1,38 @@
+/// The two functions that libhcprof-inject.so exports: what the CUDA driver calls at cuInit
+/// (CUDA_INJECTION64_PATH), and what NVTX calls at its first call in each library
+/// (NVTX_INJECTION64_PATH).
+#include <pthread.h>
+
+#include <cstdlib>
+#include <new>
+
+#include "profiler/inject/injection.h"
+
+namespace {
+
+/// One for the process, since neither entry point can be handed anything; never destroyed, since
+/// the program's threads may call in until the very end.
+hc::inject::Injection& injection() {
+    static hc::inject::Injection* const only = [] {
+        auto* made = new hc::inject::Injection;
+        // Registered late, hence run early at exit, while CUDA and CUPTI still work.
+        std::atexit([] { injection().finish(); });
+        ::pthread_atfork(nullptr, nullptr, [] { injection().abandon_after_fork(); });
+        return made;
+    }();
+    return *only;
+}
+
+}  // namespace
+
+extern "C" __attribute__((visibility("default"))) int InitializeInjection() {
+    injection().start();
+    return 1;
+}
+
+extern "C" __attribute__((visibility("default"))) int InitializeInjectionNvtx2(
+    void* get_export_table) {
+    injection().start();
+    // 0 tells NVTX to switch itself off, for which the program is none the worse.
+    return injection().attach_nvtx(get_export_table) ? 1 : 0;
+}
