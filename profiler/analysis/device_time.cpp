@@ -96,13 +96,14 @@ class GapJudge {
 public:
     GapJudge(const Activity& activity, const LaunchIndex& launches, const HostWaits& waits,
              const std::vector<Work>& transfers, const std::vector<Interval>& transfer_union,
-             std::size_t longest, DeviceTime& result)
+             const DeviceTimeOptions& options, DeviceTime& result)
         : launches_(launches),
           waits_(waits),
           transfers_(transfers),
           union_(transfer_union),
           clock_error_ns_(activity.clock_error_ns),
-          longest_(longest),
+          longest_(options.longest_gaps),
+          wake_up_ns_(options.wake_up_ns),
           result_(result) {}
 
     /// A gap from `start_ns` to `end_ns`; `next` is what ended it, nullptr at the end of the span.
@@ -130,6 +131,7 @@ private:
     const std::vector<Interval>& union_;      // of transfers
     const std::int64_t clock_error_ns_;
     const std::size_t longest_;
+    const std::int64_t wake_up_ns_;
     DeviceTime& result_;
     std::size_t next_transfer_ = 0, next_union_ = 0;
     std::int64_t transfer_in_gaps_ns_ = 0;
@@ -173,7 +175,7 @@ void GapJudge::find_waited(std::int64_t start_ns, std::int64_t end_ns, const Wor
             waited_streams_.end();
         const bool was_waited_for =
             asked_in_time
-                ? t.stream == next->stream || end_ns - t.end_ns <= kWakeUpNs || same_stream
+                ? t.stream == next->stream || end_ns - t.end_ns <= wake_up_ns_ || same_stream
                 : host_stood_still(t, call);
         if (!was_waited_for) continue;
         waited_.push_back({t, call != nullptr && is_close(call->start_ns, t.end_ns)});
@@ -239,7 +241,7 @@ void GapJudge::finish() {
 
 DeviceTime time_of_device(const Activity& activity, const LaunchIndex& launches,
                           const HostWaits& waits, const std::vector<bool>& moves_data,
-                          std::int32_t device, std::size_t longest) {
+                          std::int32_t device, const DeviceTimeOptions& options) {
     DeviceTime result;
     result.device = device;
     const std::vector<Work> transfers = transfers_of(activity, device, moves_data);
@@ -264,7 +266,7 @@ DeviceTime time_of_device(const Activity& activity, const LaunchIndex& launches,
         result.start_ns = result.end_ns = 0;
         return result;
     }
-    GapJudge judge(activity, launches, waits, transfers, intervals, longest, result);
+    GapJudge judge(activity, launches, waits, transfers, intervals, options, result);
     std::int64_t busy_until = result.start_ns;
     for_compute(activity, device, moves_data, [&](const Work& work) {
         if (work.end_ns <= work.start_ns) return;
@@ -326,7 +328,7 @@ std::vector<DeviceTime> device_times(const Activity& activity, const LaunchIndex
     std::vector<DeviceTime> result;
     for (const std::int32_t device : activity.devices()) {
         result.push_back(time_of_device(activity, launches, waits, moves_data, device,
-                                        options.longest_gaps));
+                                        options));
     }
     return result;
 }

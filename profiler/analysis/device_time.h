@@ -70,6 +70,7 @@ struct DeviceTimeOptions {
     /// Kernels whose names hold one of these are transfers.
     std::vector<std::string> transfer_kernels;
     std::size_t longest_gaps = 10;
+    std::int64_t wake_up_ns = kWakeUpNs;
 };
 
 /// One entry a device that did something. `activity` is sorted. Idle time before the first and
