@@ -26,7 +26,7 @@ using StreamKey = std::int32_t;
 /// A distinct kernel configuration: a row of hc_launch. Numbers after the shared memory are
 /// CUPTI's own.
 struct Launch {
-    StringId name = -1;        ///< demangled
+    StringId name = -1;  ///< demangled
     StringId short_name = -1;
     StringId mangled_name = -1;
     std::array<std::int32_t, 3> grid{};   ///< blocks
@@ -110,11 +110,13 @@ struct NvtxRow {
     std::int64_t thread = 0;
     std::int64_t end_thread = -1;
     std::int64_t range_id = -1;
-    std::int64_t payload = 0;
+    std::int64_t payload = 0;  ///< std::bit_cast from double for types 3 and 6
     bool has_payload = false;
-    std::int32_t type = 59;  ///< ENUM_NSYS_EVENT_TYPE
+    std::int32_t payload_type = 2;  ///< NVTX_PAYLOAD_TYPE_*: 1 uint64, 2 int64, 3 double, 4 uint32,
+                                    ///< 5 int32, 6 float (widened to double)
+    std::int32_t type = 59;         ///< ENUM_NSYS_EVENT_TYPE
     StringId name = -1;
-    std::int32_t domain = -1;    ///< hc_nvtx_name row of kind domain
+    std::int32_t domain = -1;  ///< Writer::nvtx_domain()
     std::int32_t category = -1;
     std::int64_t color = -1;
 };
@@ -147,6 +149,31 @@ struct ExternalRow {
     std::int32_t kind = 0;  ///< CUPTI's number
 };
 
+/// A GPU: a row of hc_gpu. -1 and "" where it is not known.
+struct Gpu {
+    std::int32_t device = 0;  ///< ordinal
+    std::string name, uuid, bus_location;
+    std::int32_t compute_major = -1, compute_minor = -1;
+    std::int32_t num_sms = -1;
+    std::int64_t memory_bytes = -1;
+    std::int64_t l2_bytes = -1;
+    std::int64_t memory_bandwidth = -1;  ///< bytes per second
+    std::int64_t clock_hz = -1;
+    std::int64_t constant_memory_bytes = -1;
+    std::int32_t async_engines = -1;
+    std::int32_t threads_per_warp = -1;
+    std::int32_t max_warps_per_sm = -1;
+    std::int32_t max_blocks_per_sm = -1;
+    std::int32_t max_threads_per_block = -1;
+    std::int64_t max_registers_per_block = -1;
+    std::int64_t max_registers_per_sm = -1;
+    std::int64_t max_shared_per_block = -1;
+    std::int64_t max_shared_per_block_optin = -1;
+    std::int64_t max_shared_per_sm = -1;
+    std::array<std::int64_t, 3> max_block{-1, -1, -1};
+    std::array<std::int64_t, 3> max_grid{-1, -1, -1};
+};
+
 /// Rows that are handed over together, in any order of time.
 struct ActivityBatch {
     std::vector<KernelRow> kernels;
@@ -159,11 +186,16 @@ struct ActivityBatch {
     std::vector<MemoryEventRow> memory_events;
     std::vector<ExternalRow> externals;
 
+    [[nodiscard]] bool empty() const { return size() == 0; }
     [[nodiscard]] std::size_t size() const {
         return kernels.size() + memcpys.size() + memsets.size() + apis.size() + syncs.size() +
                nvtx.size() + overheads.size() + memory_events.size() + externals.size();
     }
-    void clear() { *this = {}; }
+    /// Keeps the memory, for the next batch.
+    void clear() {
+        kernels.clear(), memcpys.clear(), memsets.clear(), apis.clear(), syncs.clear();
+        nvtx.clear(), overheads.clear(), memory_events.clear(), externals.clear();
+    }
 };
 
 }  // namespace hc::trace

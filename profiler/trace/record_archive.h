@@ -15,6 +15,7 @@
 
 #include "engine/core/error.h"
 #include "engine/core/records.h"
+#include "profiler/trace/activity_names.h"
 #include "profiler/trace/columns.h"
 
 namespace hc::trace {
@@ -154,6 +155,23 @@ void fields(auto& a, Is<RowsRecord> auto& r) {
 void fields(auto& a, Is<AttentionRecord> auto& r) {
     a(r.step), a(r.sequence), a(r.layer), a(r.head), a(r.kind), a(r.ranked), a(r.values);
     a(r.mass_generated), a(r.mass_rest);
+}
+
+void fields(auto& a, Is<StringEntry> auto& r) {
+    a(r.id), a(r.text);
+}
+
+void fields(auto& a, Is<ProcessEntry> auto& r) {
+    a(r.pid), a(r.name);
+}
+
+void fields(auto& a, Is<Gpu> auto& r) {
+    a(r.device), a(r.name), a(r.uuid), a(r.bus_location), a(r.compute_major), a(r.compute_minor);
+    a(r.num_sms), a(r.memory_bytes), a(r.l2_bytes), a(r.memory_bandwidth), a(r.clock_hz);
+    a(r.constant_memory_bytes), a(r.async_engines), a(r.threads_per_warp), a(r.max_warps_per_sm);
+    a(r.max_blocks_per_sm), a(r.max_threads_per_block), a(r.max_registers_per_block);
+    a(r.max_registers_per_sm), a(r.max_shared_per_block), a(r.max_shared_per_block_optin);
+    a(r.max_shared_per_sm), a(r.max_block), a(r.max_grid);
 }
 
 /// A row of hc_meta.

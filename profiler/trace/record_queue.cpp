@@ -38,18 +38,22 @@ RecordChunk RecordQueue::fresh_chunk(std::size_t size) {
     return make_chunk(std::max(size, kChunkBytes));
 }
 
-std::byte* RecordQueue::reserve(std::unique_lock<std::mutex>& lock, RecordType type,
-                                std::size_t size) {
-    const std::size_t needed = sizeof(RecordHeader) + size;
+bool RecordQueue::has_room(std::size_t size) const {
     // A record larger than the whole queue passes when it is alone.
-    const auto fits = [&] {
-        return !failure_.empty() || bytes_ == 0 || bytes_ + needed <= limit_bytes_;
-    };
-    if (!fits()) {
+    return bytes_ == 0 || bytes_ + sizeof(RecordHeader) + size <= limit_bytes_;
+}
+
+void RecordQueue::wait_for_room(std::unique_lock<std::mutex>& lock, std::size_t size) {
+    const auto ready = [&] { return !failure_.empty() || has_room(size); };
+    if (!ready()) {
         work_.notify_one();
-        room_.wait(lock, fits);
+        room_.wait(lock, ready);
     }
     if (!failure_.empty()) throw_io(failure_);
+}
+
+std::byte* RecordQueue::reserve(RecordType type, std::size_t size) {
+    const std::size_t needed = sizeof(RecordHeader) + size;
     HC_CHECK(!closed_);
     if (full_.empty() || full_.back().capacity - full_.back().used < needed) {
         full_.push_back(fresh_chunk(needed));

@@ -30,6 +30,20 @@ enum class RecordType : std::uint8_t {
     kAttention,
     kMemory,
     kRecall,
+    kString,
+    kLaunch,
+    kGpu,
+    kProcess,
+    kNvtxName,
+    kKernels,  // from here on: ns taken from the times, then a list of rows of activity.h
+    kMemcpys,
+    kMemsets,
+    kApis,
+    kSyncs,
+    kNvtx,
+    kOverheads,
+    kMemoryEvents,
+    kExternals,
 };
 
 struct RecordHeader {
@@ -55,8 +69,21 @@ public:
     template <typename Fill>
     void push(RecordType type, std::size_t size, Fill&& fill) {
         std::unique_lock lock(mutex_);
-        std::byte* to = reserve(lock, type, size);
-        fill(to);
+        wait_for_room(lock, size);
+        fill(reserve(type, size));
+    }
+
+    /// The same without waiting: false, and nothing added, while the queue is full or once
+    /// fail() was called.
+    template <typename Fill>
+    [[nodiscard]] bool try_push(RecordType type, std::size_t size, Fill&& fill) {
+        const std::lock_guard lock(mutex_);
+        if (!failure_.empty() || !has_room(size)) {
+            work_.notify_one();
+            return false;
+        }
+        fill(reserve(type, size));
+        return true;
     }
 
     /// Waits until everything pushed before this call is committed or fail() was called.
@@ -80,7 +107,10 @@ public:
     [[nodiscard]] std::string failure() const;
 
 private:
-    std::byte* reserve(std::unique_lock<std::mutex>& lock, RecordType type, std::size_t size);
+    // All three under the lock.
+    [[nodiscard]] bool has_room(std::size_t size) const;
+    void wait_for_room(std::unique_lock<std::mutex>& lock, std::size_t size);
+    [[nodiscard]] std::byte* reserve(RecordType type, std::size_t size);
     RecordChunk fresh_chunk(std::size_t size);
 
     const std::size_t limit_bytes_;

@@ -4,61 +4,13 @@
 #include <cstring>
 #include <iterator>
 #include <optional>
-#include <type_traits>
 
+#include "profiler/trace/insert_values.h"
 #include "profiler/trace/names.h"
 #include "profiler/trace/position_codec.h"
 
 namespace hc::trace {
 namespace {
-
-using Number = std::optional<std::int64_t>;
-using Real = std::optional<double>;
-
-/// Ids and counts that are -1 for "none" are NULL in the file.
-Number none_if_negative(std::int64_t value) {
-    return value < 0 ? Number{} : Number{value};
-}
-
-Real none_if_negative(double value) {
-    return value < 0 ? Real{} : Real{value};
-}
-
-template <typename T>
-void bind_one(Statement& statement, int index, const T& value) {
-    if constexpr (std::is_same_v<T, Blob>) {
-        statement.bind_blob(index, value);
-    } else if constexpr (std::is_floating_point_v<T>) {
-        statement.bind(index, static_cast<double>(value));
-    } else if constexpr (std::is_integral_v<T>) {
-        statement.bind(index, static_cast<std::int64_t>(value));
-    } else {
-        statement.bind(index, std::string_view(value));
-    }
-}
-
-template <typename T>
-void bind_one(Statement& statement, int index, const std::optional<T>& value) {
-    if (value) {
-        bind_one(statement, index, *value);
-    } else {
-        statement.bind_null(index);
-    }
-}
-
-template <typename... Values>
-void insert(Statement& statement, const Values&... values) {
-    int index = 0;
-    (bind_one(statement, ++index, values), ...);
-    statement.run();
-}
-
-Statement prepare_insert(Database& database, std::string_view table, int columns,
-                         std::string_view verb = "INSERT") {
-    std::string sql = fmt::format("{} INTO {} VALUES (?", verb, table);
-    for (int i = 1; i < columns; ++i) sql += ",?";
-    return database.prepare(sql + ")");
-}
 
 std::string json_array(const std::vector<double>& values) {
     std::string text = "[";
@@ -74,7 +26,6 @@ RowInserter::RowInserter(Database& database)
     : run_(prepare_insert(database, "hc_run", 20)),
       machine_(prepare_insert(database, "hc_machine", 6)),
       stream_(prepare_insert(database, "hc_stream", 7, "INSERT OR REPLACE")),
-      string_(database.prepare("INSERT OR IGNORE INTO hc_string (value) VALUES (?)")),
       value_(prepare_insert(database, "hc_value", 8)),
       meta_(prepare_insert(database, "hc_meta", 2, "INSERT OR REPLACE")),
       step_(prepare_insert(database, "hc_step", 6)),
@@ -89,7 +40,8 @@ RowInserter::RowInserter(Database& database)
       rows_(prepare_insert(database, "hc_rows", 10)),
       attention_(prepare_insert(database, "hc_attention", 11)),
       memory_(prepare_insert(database, "hc_memory", 7)),
-      recall_(prepare_insert(database, "hc_recall", 7)) {
+      recall_(prepare_insert(database, "hc_recall", 7)),
+      activity_(database) {
     Statement kind = database.prepare("INSERT OR IGNORE INTO hc_op_kind VALUES (?,?)");
     for (std::size_t i = 0; i < static_cast<std::size_t>(OpKind::kCount); ++i) {
         insert(kind, static_cast<std::int64_t>(i), op_kind_name(static_cast<OpKind>(i)));
@@ -112,6 +64,7 @@ void RowInserter::insert_chunk(const RecordChunk& chunk) {
 }
 
 void RowInserter::insert_record(RecordType type, Unpacker& bytes) {
+    if (type >= RecordType::kString) return activity_.insert_record(type, bytes);
     const auto unpack = [&bytes]<typename R>(R record) {
         fields(bytes, record);
         return record;
@@ -192,7 +145,6 @@ void RowInserter::insert_stream(const Stream& s) {
     insert(stream_, s.key, s.pid, none_if_negative(std::int64_t{s.device}),
            none_if_negative(std::int64_t{s.context}), none_if_negative(s.stream_id), s.name,
            s.role);
-    insert(string_, s.name);
 }
 
 void RowInserter::insert_value(const Value& v) {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "engine/core/records.h"
+#include "profiler/trace/activity_inserter.h"
 #include "profiler/trace/columns.h"
 #include "profiler/trace/record_archive.h"
 #include "profiler/trace/record_queue.h"
@@ -43,8 +44,9 @@ private:
     [[nodiscard]] std::int64_t zero_of(RunId run) const;
 
     std::vector<std::int64_t> zeros_;  // [run], ns taken from its times
-    Statement run_, machine_, stream_, string_, value_, meta_, step_, op_, edge_, token_, head_,
-        drift_, fetch_, rows_, attention_, memory_, recall_;
+    Statement run_, machine_, stream_, value_, meta_, step_, op_, edge_, token_, head_, drift_,
+        fetch_, rows_, attention_, memory_, recall_;
+    ActivityInserter activity_;
 };
 
 }  // namespace hc::trace

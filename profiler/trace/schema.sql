@@ -8,7 +8,7 @@
 -- user_version = major * 1000 + minor. Minor: tables, views or columns were added. Major: anything
 -- that would make an older reader wrong, a new word in one of the fixed lists included.
 PRAGMA application_id = 1751347316;  -- "hcpt"
-PRAGMA user_version = 1000;
+PRAGMA user_version = 1001;
 
 -- ---------------------------------------------------------------------------------------------
 -- The session
@@ -333,7 +333,74 @@ CREATE TABLE hc_nvtx (
     domain      INTEGER,
     category    INTEGER,
     color       INTEGER,
-    payload     INTEGER              -- integer payload
+    payload      ANY,                -- a number: integer, or real for types 3 and 6
+    payload_type INTEGER             -- NVTX_PAYLOAD_TYPE_*: 1 uint64 (its bits), 2 int64, 3 double,
+                                     -- 4 uint32, 5 int32, 6 float; NULL with the payload
+) STRICT;
+
+CREATE TABLE hc_nvtx_name (          -- what a domain or a category is called
+    pid      INTEGER NOT NULL,
+    domain   INTEGER NOT NULL,       -- hc_nvtx.domain; 0 is the default domain, which has no row
+    category INTEGER NOT NULL,       -- hc_nvtx.category; -1: this row names the domain itself
+    name_id  INTEGER NOT NULL,       -- hc_string
+    PRIMARY KEY (pid, domain, category)
+) STRICT;
+
+CREATE TABLE hc_overhead (           -- time that profiling took from the program
+    start_ns    INTEGER NOT NULL,
+    duration_ns INTEGER NOT NULL,
+    kind        INTEGER NOT NULL,    -- CUpti_ActivityOverheadKind
+    thread      INTEGER              -- (process id << 24) | thread id; NULL: not of one thread
+) STRICT;
+
+CREATE TABLE hc_memory_event (       -- allocations and releases
+    time_ns         INTEGER NOT NULL,
+    bytes           INTEGER NOT NULL,
+    address         INTEGER NOT NULL, -- 64 bits, read as unsigned
+    correlation_id  INTEGER NOT NULL,
+    stream          INTEGER,          -- hc_stream.key; NULL: not in a stream's order
+    operation       INTEGER NOT NULL, -- CUpti_ActivityMemoryOperationType: 1 allocate, 2 release
+    mem_kind        INTEGER,          -- ENUM_CUDA_MEM_KIND
+    pool_address    INTEGER,          -- NULL: of no pool
+    pool_size_bytes INTEGER
+) STRICT;
+
+CREATE TABLE hc_external (           -- ids that the program pushed around its calls
+    correlation_id INTEGER NOT NULL, -- hc_api.correlation_id
+    external_id    INTEGER NOT NULL, -- 64 bits, read as unsigned
+    kind           INTEGER NOT NULL  -- CUpti_ExternalCorrelationKind
+) STRICT;
+
+CREATE TABLE hc_process (            -- processes that rows come from
+    pid  INTEGER PRIMARY KEY,
+    name TEXT NOT NULL               -- of its program, '' when unknown
+) STRICT;
+
+CREATE TABLE hc_gpu (                -- GPUs as CUPTI's device records (or an import) describe them
+    device                  INTEGER PRIMARY KEY, -- ordinal
+    name                    TEXT NOT NULL,
+    uuid                    TEXT NOT NULL,    -- '' when unknown, as all texts here
+    bus_location            TEXT NOT NULL,    -- domain:bus:device.function
+    compute_major           INTEGER,          -- NULL when unknown, as all numbers here
+    compute_minor           INTEGER,
+    num_sms                 INTEGER,
+    memory_bytes            INTEGER,
+    l2_bytes                INTEGER,
+    memory_bandwidth        INTEGER,          -- bytes per second
+    clock_hz                INTEGER,
+    constant_memory_bytes   INTEGER,
+    async_engines           INTEGER,
+    threads_per_warp        INTEGER,
+    max_warps_per_sm        INTEGER,
+    max_blocks_per_sm       INTEGER,
+    max_threads_per_block   INTEGER,
+    max_registers_per_block INTEGER,
+    max_registers_per_sm    INTEGER,
+    max_shared_per_block    INTEGER,          -- bytes
+    max_shared_per_block_optin INTEGER,       -- bytes
+    max_shared_per_sm       INTEGER,          -- bytes
+    max_block_x INTEGER, max_block_y INTEGER, max_block_z INTEGER,  -- threads
+    max_grid_x INTEGER, max_grid_y INTEGER, max_grid_z INTEGER      -- blocks
 ) STRICT;
 
 -- ---------------------------------------------------------------------------------------------
@@ -348,7 +415,9 @@ SELECT n.id AS "nameId", NULL AS "priority", (s.pid << 24) | (s.stream_id & 1677
  WHERE s.device IS NULL AND s.stream_id IS NOT NULL;
 
 CREATE VIEW PROCESSES AS
-SELECT DISTINCT pid << 24 AS "globalPid", pid AS "pid", NULL AS "name" FROM hc_stream;
+SELECT pid << 24 AS "globalPid", pid AS "pid", nullif(name, '') AS "name" FROM hc_process
+UNION ALL
+SELECT DISTINCT pid << 24, pid, NULL FROM hc_stream WHERE pid NOT IN (SELECT pid FROM hc_process);
 
 CREATE VIEW CUPTI_ACTIVITY_KIND_KERNEL AS
 SELECT k.start_ns AS "start", k.start_ns + k.duration_ns AS "end", s.device AS "deviceId",
@@ -412,10 +481,18 @@ CREATE VIEW NVTX_EVENTS AS
 SELECT start_ns AS "start", start_ns + duration_ns AS "end", type AS "eventType",
        range_id AS "rangeId", category AS "category", color AS "color", NULL AS "text",
        thread AS "globalTid", end_thread AS "endGlobalTid", name_id AS "textId",
-       domain AS "domainId", NULL AS "uint64Value", payload AS "int64Value",
-       NULL AS "doubleValue", NULL AS "uint32Value", NULL AS "int32Value", NULL AS "floatValue",
+       domain AS "domainId", CASE payload_type WHEN 1 THEN payload END AS "uint64Value",
+       CASE payload_type WHEN 2 THEN payload END AS "int64Value",
+       CASE payload_type WHEN 3 THEN payload END AS "doubleValue",
+       CASE payload_type WHEN 4 THEN payload END AS "uint32Value",
+       CASE payload_type WHEN 5 THEN payload END AS "int32Value",
+       CASE payload_type WHEN 6 THEN payload END AS "floatValue",
        NULL AS "jsonTextId", NULL AS "jsonText", NULL AS "binaryData", NULL AS "eventId"
   FROM hc_nvtx
+UNION ALL
+SELECT 0, NULL, iif(n.category < 0, 75, 33), NULL, nullif(n.category, -1), NULL, s.value,
+       n.pid << 24, NULL, NULL, n.domain, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
+  FROM hc_nvtx_name AS n JOIN hc_string AS s ON s.id = n.name_id
 UNION ALL
 SELECT p.start_ns, p.end_ns, 59, NULL, NULL, NULL, p.phase,
        (SELECT (pid << 24) | (ifnull(stream_id, 0) & 16777215) FROM hc_stream WHERE key = 0),
@@ -430,6 +507,25 @@ SELECT o.start_ns, o.start_ns + o.duration_ns, 59, NULL, NULL, NULL, k.name,
  WHERE r.backend = 'cpu';
 
 CREATE VIEW TARGET_INFO_GPU AS
+SELECT 0 AS "vmId", device AS "id", nullif(name, '') AS "name",
+       nullif(bus_location, '') AS "busLocation", NULL AS "isDiscrete", l2_bytes AS "l2CacheSize",
+       memory_bytes AS "totalMemory", memory_bandwidth AS "memoryBandwidth",
+       clock_hz AS "clockRate", num_sms AS "smCount", NULL AS "pwGpuId", nullif(uuid, '') AS "uuid",
+       NULL AS "luid", NULL AS "chipName", device AS "cuDevice", NULL AS "ctxswDevPath",
+       NULL AS "ctrlDevPath", NULL AS "revision", NULL AS "nodeMask",
+       constant_memory_bytes AS "constantMemory", NULL AS "maxIPC",
+       max_registers_per_block AS "maxRegistersPerBlock",
+       max_shared_per_block AS "maxShmemPerBlock",
+       max_shared_per_block_optin AS "maxShmemPerBlockOptin", max_shared_per_sm AS "maxShmemPerSm",
+       max_registers_per_sm AS "maxRegistersPerSm", threads_per_warp AS "threadsPerWarp",
+       async_engines AS "asyncEngines", max_warps_per_sm AS "maxWarpsPerSm",
+       max_blocks_per_sm AS "maxBlocksPerSm", max_threads_per_block AS "maxThreadsPerBlock",
+       max_block_x AS "maxBlockDimX", max_block_y AS "maxBlockDimY", max_block_z AS "maxBlockDimZ",
+       max_grid_x AS "maxGridDimX", max_grid_y AS "maxGridDimY", max_grid_z AS "maxGridDimZ",
+       compute_major AS "computeMajor", compute_minor AS "computeMinor",
+       compute_major AS "smMajor", compute_minor AS "smMinor", NULL AS "numaNodeId"
+  FROM hc_gpu
+UNION ALL
 SELECT DISTINCT 0 AS "vmId", device AS "id", name AS "name", NULL AS "busLocation",
        NULL AS "isDiscrete", NULL AS "l2CacheSize", memory_bytes AS "totalMemory",
        NULL AS "memoryBandwidth", NULL AS "clockRate", num_sms AS "smCount", NULL AS "pwGpuId",
@@ -446,7 +542,7 @@ SELECT DISTINCT 0 AS "vmId", device AS "id", name AS "name", NULL AS "busLocatio
        CAST(substr(compute_capability, instr(compute_capability, '.') + 1) AS INTEGER)
            AS "computeMinor",
        NULL AS "smMajor", NULL AS "smMinor", NULL AS "numaNodeId"
-  FROM hc_machine WHERE device >= 0;
+  FROM hc_machine WHERE device >= 0 AND device NOT IN (SELECT device FROM hc_gpu);
 
 CREATE VIEW TARGET_INFO_SESSION_START_TIME AS
 SELECT CAST(strftime('%s', value) AS INTEGER) * 1000000000 AS "utcEpochNs", value AS "utcTime",

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <chrono>
 #include <cstring>
@@ -13,6 +14,7 @@
 
 #include "engine/core/clock.h"
 #include "engine/core/error.h"
+#include "profiler/trace/activity_names.h"
 #include "profiler/trace/record_archive.h"
 #include "profiler/trace/record_queue.h"
 #include "profiler/trace/row_inserter.h"
@@ -24,6 +26,8 @@ namespace {
 
 constexpr std::int64_t kHeartbeatNs = 900'000'000;
 constexpr std::int64_t kCheckpointNs = 1'000'000'000;
+/// Of activity: at 88 bytes or less a row, a record stays well inside a chunk of the queue.
+constexpr std::size_t kRowsPerRecord = 2048;
 
 std::string utc_now() {
     const std::time_t now = std::time(nullptr);
@@ -75,12 +79,13 @@ void create_file(const std::filesystem::path& path, const std::filesystem::path&
 
 }  // namespace
 
-struct Writer::Impl {
+struct Writer::Impl final : EntrySink {
     Impl(std::filesystem::path shown, std::filesystem::path file, const WriterOptions& options)
         : path(std::move(shown)),
           epoch_ns(now_ns()),
           interval(std::max<std::int64_t>(1, options.commit_interval_ms)),
           queue(options.queue_bytes),
+          names(*this),
           database(file.string(), Database::Open::kReadWrite) {
         // Commits append to a log without waiting for the disk; a crash of this process loses
         // none of them.
@@ -109,6 +114,9 @@ struct Writer::Impl {
         last_heartbeat_ns = now_ns();
         inserter->set_meta("heartbeat_ns", std::to_string(last_heartbeat_ns - epoch_ns));
         inserter->set_meta("heartbeat_utc", utc_now());
+        if (const std::uint64_t lost = lost_rows.load(std::memory_order_relaxed); lost > 0) {
+            inserter->set_meta("lost_writer", std::to_string(lost));
+        }
     }
 
     // Writer thread. Whatever goes wrong is remembered; the callers hear of it.
@@ -192,10 +200,36 @@ struct Writer::Impl {
         });
     }
 
+    void put(const StringEntry& entry) override { push(RecordType::kString, entry); }
+    void put(const LaunchEntry& entry) override { push(RecordType::kLaunch, entry); }
+    void put(const Stream& entry) override { push(RecordType::kStream, entry); }
+    void put(const NvtxNameEntry& entry) override { push(RecordType::kNvtxName, entry); }
+
+    /// Calls `each(type, rows)` for every list of the batch, in pieces that fit a chunk.
+    template <typename Each>
+    static void for_pieces(const ActivityBatch& batch, Each&& each) {
+        const auto split = [&](RecordType type, const auto& rows) {
+            for (std::size_t at = 0; at < rows.size(); at += kRowsPerRecord) {
+                each(type, std::span(rows).subspan(at, std::min(kRowsPerRecord, rows.size() - at)));
+            }
+        };
+        split(RecordType::kKernels, batch.kernels);
+        split(RecordType::kMemcpys, batch.memcpys);
+        split(RecordType::kMemsets, batch.memsets);
+        split(RecordType::kApis, batch.apis);
+        split(RecordType::kSyncs, batch.syncs);
+        split(RecordType::kNvtx, batch.nvtx);
+        split(RecordType::kOverheads, batch.overheads);
+        split(RecordType::kMemoryEvents, batch.memory_events);
+        split(RecordType::kExternals, batch.externals);
+    }
+
     const std::filesystem::path path;  // as the user named it
     const std::int64_t epoch_ns;
     const std::chrono::milliseconds interval;
     RecordQueue queue;
+    ActivityNames names;
+    std::atomic<std::uint64_t> lost_rows{0};
     std::mutex run_mutex;
     RunId next_run = 0;  // guarded by run_mutex
     // The rest belongs to the writer thread from its start until it is joined.
@@ -243,7 +277,7 @@ RunId Writer::begin_run(const Run& run, const Machine& machine,
 }
 
 void Writer::add_stream(const Stream& stream) {
-    impl_->push(RecordType::kStream, stream);
+    impl_->names.put_stream(stream);
 }
 void Writer::add_value(const Value& value) {
     impl_->push(RecordType::kValue, value);
@@ -289,6 +323,79 @@ void Writer::add_memory(RunId run, const MemoryRecord& memory) {
 }
 void Writer::add_recall(RunId run, std::span<const RecallRecord> rows) {
     impl_->push_list(RecordType::kRecall, run, rows);
+}
+
+StringId Writer::string_id(std::string_view text) {
+    return impl_->names.string_id(text);
+}
+LaunchId Writer::launch_id(const Launch& launch) {
+    return impl_->names.launch_id(launch);
+}
+StreamKey Writer::stream_key(const Stream& stream) {
+    return impl_->names.stream_key(stream);
+}
+std::int32_t Writer::nvtx_domain(std::int64_t pid, std::string_view name) {
+    return impl_->names.nvtx_domain(pid, name);
+}
+void Writer::name_nvtx_category(std::int64_t pid, std::int32_t domain, std::int32_t category,
+                                std::string_view name) {
+    impl_->names.name_nvtx_category(pid, domain, category, name);
+}
+void Writer::add_gpu(const Gpu& gpu) {
+    impl_->push(RecordType::kGpu, gpu);
+}
+void Writer::add_process(std::int64_t pid, std::string_view name) {
+    impl_->push(RecordType::kProcess, ProcessEntry{pid, std::string(name)});
+}
+
+namespace {
+
+template <typename Row>
+auto pack_rows(std::int64_t zero, std::span<const Row> rows) {
+    return [zero, rows](std::byte* to) {
+        Packer packer(to);
+        packer(zero);
+        packer.list(rows);
+    };
+}
+
+template <typename Row>
+std::size_t packed_size(std::span<const Row> rows) {
+    return sizeof(std::int64_t) + sizeof(std::uint64_t) + rows.size_bytes();
+}
+
+}  // namespace
+
+void Writer::add_activity(const ActivityBatch& batch, std::optional<std::int64_t> zero_ns) {
+    const std::int64_t zero = zero_ns.value_or(impl_->epoch_ns);
+    Impl::for_pieces(batch, [&](RecordType type, auto rows) {
+        impl_->queue.push(type, packed_size(rows), pack_rows(zero, rows));
+    });
+}
+
+std::size_t Writer::try_add_activity(const ActivityBatch& batch,
+                                     std::optional<std::int64_t> zero_ns) noexcept {
+    const std::int64_t zero = zero_ns.value_or(impl_->epoch_ns);
+    std::size_t taken = 0;
+    const std::size_t offered = batch.size();
+    try {
+        Impl::for_pieces(batch, [&](RecordType type, auto rows) {
+            if (impl_->queue.try_push(type, packed_size(rows), pack_rows(zero, rows))) {
+                taken += rows.size();
+            }
+        });
+    } catch (const std::bad_alloc&) {
+        // No memory for a chunk: the rest is lost, and counted as such.
+    }
+    impl_->lost_rows.fetch_add(offered - taken, std::memory_order_relaxed);
+    return taken;
+}
+
+std::uint64_t Writer::lost_rows() const noexcept {
+    return impl_->lost_rows.load(std::memory_order_relaxed);
+}
+std::int64_t Writer::epoch_ns() const noexcept {
+    return impl_->epoch_ns;
 }
 
 void Writer::flush() {

@@ -59,13 +59,32 @@ public:
     void add_recall(RunId run, std::span<const RecallRecord> rows);
 
     /// Names, launches and streams of CUDA activity, each stored once; equal values give equal
-    /// ids. stream_key() ignores `stream.key` and gives the key that it got.
-    StringId string_id(std::string_view text);
-    LaunchId launch_id(const Launch& launch);
+    /// ids, and an id is in the file before any row that uses it.
+    [[nodiscard]] StringId string_id(std::string_view text);
+    [[nodiscard]] LaunchId launch_id(const Launch& launch);
+    /// A stream or thread is known by its pid, device, context and stream id; `stream.key` is
+    /// ignored, and the key that it got is returned. A later call brings a new name or role; empty
+    /// ones leave what was there.
     StreamKey stream_key(const Stream& stream);
+    /// The id of an NVTX domain of a process; 0, the default domain, for "".
+    [[nodiscard]] std::int32_t nvtx_domain(std::int64_t pid, std::string_view name);
+    void name_nvtx_category(std::int64_t pid, std::int32_t domain, std::int32_t category,
+                            std::string_view name);
+    /// Again with the same device or pid: replaces.
+    void add_gpu(const Gpu& gpu);
+    void add_process(std::int64_t pid, std::string_view name);
     /// Rows of CUDA activity. `zero_ns` is taken from their times (default: the writer's start).
+    /// Waits while the queue is full.
     void add_activity(const ActivityBatch& batch,
                       std::optional<std::int64_t> zero_ns = std::nullopt);
+    /// For threads that must not wait: rows that find the queue full, or a writer that failed, are
+    /// left out and counted (hc_meta's lost_writer). Returns how many were taken. Never throws.
+    std::size_t try_add_activity(const ActivityBatch& batch,
+                                 std::optional<std::int64_t> zero_ns = std::nullopt) noexcept;
+    /// Rows that try_add_activity() left out so far.
+    [[nodiscard]] std::uint64_t lost_rows() const noexcept;
+    /// What the times of activity are taken from by default, now_ns() of the writer's start.
+    [[nodiscard]] std::int64_t epoch_ns() const noexcept;
 
     /// Writes what is queued, builds indexes, marks clean_exit. Throws Error(kIo) when anything
     /// could not be written (disk full): the file then holds what was committed before.
