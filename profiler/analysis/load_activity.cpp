@@ -69,6 +69,13 @@ private:
     std::unordered_map<trace::StreamKey, std::int32_t> numbers_;
 };
 
+/// Numbers beyond the type, which only a damaged file holds, become -1.
+template <typename Small>
+Small narrowed(std::int32_t value) {
+    return value < 0 || value > std::numeric_limits<Small>::max() ? Small{-1}
+                                                                  : static_cast<Small>(value);
+}
+
 void read_device_side(const trace::Trace& trace, const StreamNumbers& streams, Activity& activity,
                       Progress& progress) {
     const trace::Launches& launches = trace.launches();
@@ -93,9 +100,9 @@ void read_device_side(const trace::Trace& trace, const StreamNumbers& streams, A
             activity.copies.push_back({rows.start_ns[i], rows.start_ns[i] + rows.duration_ns[i],
                                        rows.correlation_id[i], rows.bytes[i],
                                        stream_of(rows.stream[i]),
-                                       static_cast<std::int16_t>(rows.copy_kind[i]),
-                                       static_cast<std::int8_t>(rows.src_kind[i]),
-                                       static_cast<std::int8_t>(rows.dst_kind[i])});
+                                       narrowed<std::int16_t>(rows.copy_kind[i]),
+                                       narrowed<std::int8_t>(rows.src_kind[i]),
+                                       narrowed<std::int8_t>(rows.dst_kind[i])});
         }
     });
     trace.for_each_block<trace::Memsets>(progress, [&](const trace::Memsets& rows) {
