@@ -161,6 +161,7 @@ std::int64_t number_or_zero(const std::optional<std::string>& text) {
 
 Activity load_activity(const trace::Trace& trace, Progress& progress) {
     Activity activity;
+    activity.lost = trace.losses();
     activity.clock_error_ns = number_or_zero(trace.meta("clock_error_ns"));
     const trace::ActivityCounts counts = trace.activity_counts();
     if (counts.total() == 0) return activity;
