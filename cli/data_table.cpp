@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <nlohmann/json.hpp>
 
 #include "cli/format.h"
@@ -105,17 +106,80 @@ std::string shorten_name(const std::string& name, std::size_t width) {
     return front_part(text, front) + ".." + back_part(text, width - 2 - front);
 }
 
-std::string to_text(const DataTable& table, int width, std::size_t top) {
+std::vector<std::size_t> columns_for_people(const DataTable& table) {
     std::vector<std::size_t> shown;
     for (std::size_t c = 0; c < table.columns.size(); ++c) {
-        if (table.columns[c].for_people) shown.push_back(c);
+        const Column& column = table.columns[c];
+        const bool says_something =
+            c == 0 || std::any_of(table.rows.begin(), table.rows.end(), [&](const auto& row) {
+                const Cell& cell = row[c];
+                if (std::holds_alternative<std::monostate>(cell)) return false;
+                return !column.hide_zeros || cell != Cell(std::int64_t{0});
+            });
+        if (column.for_people && says_something) shown.push_back(c);
     }
-    const std::size_t rows =
-        top == 0 ? table.rows.size() : std::min<std::size_t>(top, table.rows.size());
+    return shown;
+}
+
+std::vector<std::string> short_names(const DataTable& table, std::size_t rows, std::size_t width) {
+    std::vector<std::string> full;
+    std::map<std::string, std::vector<std::size_t>> alike;
+    for (std::size_t r = 0; r < rows; ++r) {
+        full.push_back(format_cell(table.rows[r].front(), table.columns.front().unit));
+        alike[shorten_name(full.back(), width)].push_back(r);
+    }
+    std::vector<std::string> names(rows);
+    for (const auto& [text, group] : alike) {
+        const std::string& first = full[group.front()];
+        std::size_t common = first.size();
+        for (const std::size_t r : group) {
+            const auto ends = std::mismatch(first.begin(), first.end(), full[r].begin(), full[r].end());
+            common = std::min(common, static_cast<std::size_t>(ends.first - first.begin()));
+        }
+        for (const std::size_t r : group) {
+            if (common == first.size() && full[r].size() == first.size()) {
+                names[r] = text;  // the same name, or one alone
+                continue;
+            }
+            // What stands where they begin to differ, behind some of what they share.
+            const std::size_t front = std::max<std::size_t>(width / 2, 4);
+            const std::size_t from = common > 4 ? common - 4 : 0;
+            names[r] = front_part(text, front - 2) + ".." +
+                       front_part(full[r].substr(from), width - front);
+        }
+    }
+    return names;
+}
+
+std::string wrapped(const std::string& text, int width) {
+    const auto room = static_cast<std::size_t>(std::max(width, 20));
+    std::string out;
+    std::string line;
+    for (std::size_t at = 0; at < text.size();) {
+        const std::size_t space = std::min(text.find(' ', at), text.size());
+        const std::string word = text.substr(at, space - at);
+        if (!line.empty() && display_width(line) + 1 + display_width(word) > room) {
+            out += line + "\n";
+            line.clear();
+        }
+        line += (line.empty() ? "" : " ") + word;
+        at = space + 1;
+    }
+    return out + line + "\n";
+}
+
+std::string to_text(const DataTable& table, int width, std::size_t top) {
+    const std::vector<std::size_t> shown = columns_for_people(table);
+    const bool all = top == 0 || table.whole;
+    const std::size_t rows = all ? table.rows.size() : std::min(top, table.rows.size());
     std::vector<std::vector<std::string>> cells(rows);
+    std::vector<std::string> header;
+    std::vector<std::size_t> words;
     std::size_t others = 0;  // columns of all but the first
     for (std::size_t s = 0; s < shown.size(); ++s) {
         const Column& column = table.columns[shown[s]];
+        header.push_back(column.title);
+        if (column.unit == Unit::kText) words.push_back(s);
         std::size_t widest = display_width(column.title);
         for (std::size_t r = 0; r < rows; ++r) {
             cells[r].push_back(format_cell(table.rows[r][shown[s]], column.unit));
@@ -123,19 +187,14 @@ std::string to_text(const DataTable& table, int width, std::size_t top) {
         }
         if (s > 0) others += 2 + widest;
     }
-    std::vector<std::string> header;
-    std::vector<std::size_t> words;
-    for (std::size_t s = 0; s < shown.size(); ++s) {
-        header.push_back(table.columns[shown[s]].title);
-        if (table.columns[shown[s]].unit == Unit::kText) words.push_back(s);
-    }
     constexpr std::size_t kNarrowest = 24;
     const auto room = static_cast<std::size_t>(std::max(width, 1));
-    const std::size_t first = room > others + kNarrowest ? room - others : kNarrowest;
+    const std::vector<std::string> names =
+        short_names(table, rows, room > others + kNarrowest ? room - others : kNarrowest);
     Table out(header, words);
-    for (std::vector<std::string>& row : cells) {
-        row.front() = shorten_name(row.front(), first);
-        out.add_row(std::move(row));
+    for (std::size_t r = 0; r < rows; ++r) {
+        cells[r].front() = names[r];
+        out.add_row(std::move(cells[r]));
     }
     std::string text = out.to_string(width);
     if (rows < table.rows.size()) {

@@ -17,7 +17,8 @@ struct Column {
     std::string key;    ///< in JSON and CSV: stable
     std::string title;  ///< in text and HTML
     Unit unit = Unit::kText;
-    bool for_people = true;  ///< in text and HTML as well
+    bool for_people = true;  ///< in text and HTML as well, unless nothing is known in any row
+    bool hide_zeros = false; ///< for people: not when every row is 0
 };
 
 /// monostate: not known. JSON null, an empty field in CSV, "-" for people.
@@ -34,10 +35,17 @@ struct DataTable {
     std::string note;   ///< a line on how to read it, may be empty
     std::vector<Column> columns;
     std::vector<std::vector<Cell>> rows;
+    bool whole = false;  ///< few rows, which belong together: never cut to the first ones
 
     /// Must have as many cells as there are columns.
     void add_row(std::vector<Cell> cells);
 };
+
+/// The columns that people get to see.
+[[nodiscard]] std::vector<std::size_t> columns_for_people(const DataTable& table);
+/// The first `rows` names of column 0, none wider than `width` and no two different ones alike.
+[[nodiscard]] std::vector<std::string> short_names(const DataTable& table, std::size_t rows,
+                                                   std::size_t width);
 
 [[nodiscard]] std::string format_cell(const Cell& cell, Unit unit);
 
@@ -52,5 +60,7 @@ struct DataTable {
 /// A name of at most `width` columns (8 at least). Of a C++ signature the parameters go first, then
 /// what stands between angle brackets, then the middle.
 [[nodiscard]] std::string shorten_name(const std::string& name, std::size_t width);
+/// Broken into lines of at most `width` columns at its spaces; ends with a line break.
+[[nodiscard]] std::string wrapped(const std::string& text, int width);
 
 }  // namespace hc::cli

@@ -185,6 +185,7 @@ DataTable copy_sizes_table(const ActivityReport& report) {
     DataTable table;
     table.key = "copy_sizes";
     table.title = "Copies by size";
+    table.whole = true;
     table.columns = {{"kind", "copy", Unit::kText},        {"size", "size", Unit::kText},
                      {"up_to_bytes", "", Unit::kBytes, false}, {"count", "count", Unit::kCount},
                      {"bytes", "bytes", Unit::kBytes},     {"total_ns", "time", Unit::kNs},
@@ -219,7 +220,7 @@ DataTable api_table(const ActivityReport& report) {
     table.title = "API calls by name";
     table.columns = {{"name", "call", Unit::kText}};
     for (Column& column : time_columns()) table.columns.push_back(std::move(column));
-    table.columns.push_back({"failed", "failed", Unit::kCount});
+    table.columns.push_back({"failed", "failed", Unit::kCount, true, true});
     for (const analysis::ApiTotal& a : analysis::api_totals(report.activity)) {
         std::vector<Cell> cells = {report.activity.name(a.name)};
         add_times(cells, a.time);
@@ -272,7 +273,7 @@ DataTable ranges_table(const ActivityReport& report) {
                      {"calls", "calls", Unit::kCount},
                      {"kernels", "kernels", Unit::kCount},
                      {"compute_ns", "compute", Unit::kNs},
-                     {"copies", "copies", Unit::kCount},
+                     {"copies", "copies", Unit::kCount, false},
                      {"copy_bytes", "bytes", Unit::kBytes},
                      {"transfer_ns", "transfer", Unit::kNs},
                      {"overlap", "overlap", Unit::kShare},

@@ -95,6 +95,7 @@ ReportData read_report(const std::string& path, const ReportRequest& request, Pr
     report.lost = trace.losses();
     report.command_line = trace.meta("command_line").value_or("");
     report.start_utc = trace.meta("start_utc").value_or("");
+    report.streams = trace.streams();
     for (const trace::RunId id : request.runs) {
         static_cast<void>(trace.run(id));  // refuses an unknown one
     }

@@ -48,6 +48,7 @@ struct ReportData {
     std::string warning;
     std::vector<std::pair<std::string, std::int64_t>> lost;
     std::string command_line, start_utc;  ///< of the recording, "" where not known
+    std::vector<trace::Stream> streams;
     std::vector<RunReport> runs;
     std::optional<ActivityReport> activity;
 };

@@ -30,6 +30,7 @@ DataTable operations_table(const RunReport& run) {
     DataTable table;
     table.key = "operations";
     table.title = heading(run, "Operations") + ", decode steps";
+    table.whole = true;
     table.columns = {{"kind", "operation", Unit::kText},
                      {"count", "count", Unit::kCount},
                      {"total_ns", "total", Unit::kNs},

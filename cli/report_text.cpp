@@ -1,6 +1,8 @@
 // A report as text.
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "cli/format.h"
 #include "cli/report_forms.h"
 #include "cli/report_tables.h"
@@ -8,10 +10,10 @@
 namespace hc::cli {
 namespace {
 
-void print_table(const DataTable& table, const TextOptions& options, bool with_note = true) {
+void print_table(const DataTable& table, const TextOptions& options) {
     if (table.rows.empty()) return;
     fmt::print("\n{}\n{}", table.title, to_text(table, options.width, options.top));
-    if (with_note && !table.note.empty()) fmt::print("{}\n", table.note);
+    if (!table.note.empty()) fmt::print("{}", wrapped(table.note, std::min(options.width, 100)));
 }
 
 void print_runs(const ReportData& data, const TextOptions& options) {
