@@ -19,24 +19,13 @@ constexpr double kLeft = 70;
 constexpr double kRight = 860;
 constexpr double kPlotWidth = kRight - kLeft;
 
-/// "2 ms" for the lines of an axis: no digits that say nothing.
-std::string tick_ns(double ns) {
-    constexpr const char* kUnits[] = {"ns", "us", "ms", "s"};
-    std::size_t unit = 0;
-    while (ns >= 1000 && unit < 3) {
-        ns /= 1000;
-        ++unit;
-    }
-    return svg_number(ns) + " " + kUnits[unit];
-}
-
 /// Lines of a vertical axis from 0 to `largest` over y in [bottom, top].
 void draw_axis(Svg& svg, double largest, double bottom, double top) {
     const double step = nice_step(largest, 5);
     for (double value = 0; value <= largest * 1.0001; value += step) {
         const double y = bottom - value / largest * (bottom - top);
         svg.line(kLeft, y, kRight, y, "grid");
-        svg.text(kLeft - 6, y + 4, tick_ns(value), Svg::Anchor::kEnd);
+        svg.text(kLeft - 6, y + 4, axis_ns(value), Svg::Anchor::kEnd);
     }
 }
 
@@ -86,6 +75,16 @@ std::size_t column_of(std::size_t i, std::size_t count, std::size_t columns) {
 }
 
 }  // namespace
+
+std::string axis_ns(double ns) {
+    constexpr const char* kUnits[] = {"ns", "us", "ms", "s"};
+    std::size_t unit = 0;
+    while (ns >= 1000 && unit < 3) {
+        ns /= 1000;
+        ++unit;
+    }
+    return ns == 0 ? "0" : svg_number(ns) + " " + kUnits[unit];
+}
 
 std::string figure(const std::string& svg, const std::string& title, const std::string& caption) {
     return "<figure>\n<figcaption><b>" + escaped(title) + "</b> " + escaped(caption) +
@@ -177,13 +176,12 @@ std::string durations_figure(const std::string& id, const DurationSeries& series
     svg.path(line, "curve");
     if (!beyond.empty()) svg.path(beyond, "c-trigger", "longer than the picture is high");
     if (!ticks.empty()) svg.path(ticks, "tick");
-    const double middle = y_of(median);
-    svg.line(kLeft, middle, kRight, middle, "median");
-    svg.text(kRight, middle - 4, "median " + format_ns(median), Svg::Anchor::kEnd, "quiet");
+    svg.line(kLeft, y_of(median), kRight, y_of(median), "median");
     if (marks) svg.text(kLeft - 6, kBottom + 16, "triggers", Svg::Anchor::kEnd, "quiet");
     draw_counts(svg, count, foot + 12, series.what);
 
-    std::string caption = "in the order of time.";
+    std::string caption =
+        fmt::format("in the order of time; dashed: their median, {}.", format_ns(median));
     if (count > columns) caption += " Line: median of neighbours; band: their shortest and longest.";
     if (triggers > 0) caption += " Marks below: steps with drift triggers, longer for more.";
     if (above > 0) {
@@ -197,11 +195,12 @@ std::string stacked_figure(const std::string& id, const StackedSeries& series) {
     const std::size_t count = series.kind_ns.size();
     const std::size_t kinds = series.kinds.size();
     if (count == 0 || kinds == 0) return "";
-    const std::size_t columns = std::min<std::size_t>(count, 120);
+    const std::size_t neighbours = (count + 119) / 120;
+    const std::size_t columns = (count + neighbours - 1) / neighbours;
     std::vector<std::vector<double>> mean(columns, std::vector<double>(kinds));
     std::vector<double> members(columns);
     for (std::size_t i = 0; i < count; ++i) {
-        const std::size_t c = column_of(i, count, columns);
+        const std::size_t c = i / neighbours;
         members[c] += 1;
         for (std::size_t k = 0; k < kinds; ++k) mean[c][k] += series.kind_ns[i][k];
     }
@@ -229,18 +228,20 @@ std::string stacked_figure(const std::string& id, const StackedSeries& series) {
     const std::string title = fmt::format("Time by kind, {} by {}", series.what, series.what);
     Svg svg(id, kWidth, kBottom + 40 + legend_height(legend), title, description);
     draw_axis(svg, largest, kBottom, kTop);
-    const double width = kPlotWidth / static_cast<double>(columns);
+    const double width =
+        kPlotWidth * static_cast<double>(neighbours) / static_cast<double>(count);
     std::vector<std::string> paths(kinds);
     for (std::size_t c = 0; c < columns; ++c) {
         double y = kBottom;
+        const double shown = 0.92 * members[c] / static_cast<double>(neighbours);
         for (std::size_t k = 0; k < kinds; ++k) {
             const double height = mean[c][k] / largest * (kBottom - kTop);
             if (height < 0.01) continue;
             y -= height;
             paths[k] += fmt::format("M{}h{}v{}h-{}z",
                                     point(kLeft + static_cast<double>(c) * width, y),
-                                    svg_number(width * 0.92), svg_number(height),
-                                    svg_number(width * 0.92));
+                                    svg_number(width * shown), svg_number(height),
+                                    svg_number(width * shown));
         }
     }
     for (std::size_t k = 0; k < kinds; ++k) {
@@ -248,10 +249,9 @@ std::string stacked_figure(const std::string& id, const StackedSeries& series) {
     }
     draw_counts(svg, count, kBottom + 16, series.what);
     draw_legend(svg, kBottom + 36, legend);
-    std::string caption = "stacked; the legend gives each kind's share of the whole.";
-    if (count > columns) {
-        caption += fmt::format(" Each bar is the mean of about {} neighbours.",
-                               (count + columns / 2) / columns);
+    std::string caption = "stacked, operations only; the legend gives each kind's share.";
+    if (neighbours > 1) {
+        caption += fmt::format(" Each bar is the mean of {} neighbours.", neighbours);
     }
     return figure(svg.finish(), title, caption);
 }
@@ -260,7 +260,7 @@ std::string shares_figure(const std::string& id, const std::string& title,
                           const std::string& caption, const std::vector<NamedShare>& rows) {
     if (rows.empty()) return "";
     constexpr double kNames = 300;
-    constexpr double kBars = 740;
+    constexpr double kBars = 690;
     constexpr double kRow = 22;
     double largest = 1e-9;
     for (const NamedShare& row : rows) largest = std::max(largest, row.share);
@@ -268,8 +268,9 @@ std::string shares_figure(const std::string& id, const std::string& title,
     double y = 4;
     for (const NamedShare& row : rows) {
         const double width = std::max(row.share / largest * (kBars - kNames), 0.5);
-        svg.text(kNames - 8, y + 14, shorten_name(row.name, 42), Svg::Anchor::kEnd);
-        const std::string tip = fmt::format("{}: {}", row.name, row.right);
+        svg.text(kNames - 8, y + 14, row.name, Svg::Anchor::kEnd);
+        const std::string tip =
+            fmt::format("{}: {}", row.full_name.empty() ? row.name : row.full_name, row.right);
         if (row.of_limit) {
             svg.rect(kNames, y + 2, width, kRow - 6, row.css_class + " pale", tip);
             svg.rect(kNames, y + 2, width * std::clamp(*row.of_limit, 0.0, 1.0), kRow - 6,

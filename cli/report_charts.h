@@ -39,11 +39,12 @@ struct StackedSeries {
 
 /// Bars with a name, a share and, where known, how close it came to its limit.
 struct NamedShare {
-    std::string name;
+    std::string name;                 ///< at most 42 columns
     double share = 0;
     std::string right;                ///< text behind the bar
     std::optional<double> of_limit;   ///< drawn as the filled part of the bar
     std::string css_class;
+    std::string full_name;            ///< where `name` was shortened
 };
 [[nodiscard]] std::string shares_figure(const std::string& id, const std::string& title,
                                         const std::string& caption,
@@ -74,6 +75,9 @@ struct Strip {
 
 /// Class of the colour of an operation.
 [[nodiscard]] std::string op_class(OpKind kind);
+
+/// "2 ms" for an axis: no digits that say nothing.
+[[nodiscard]] std::string axis_ns(double ns);
 
 /// A <figure> around a picture.
 [[nodiscard]] std::string figure(const std::string& svg, const std::string& title,

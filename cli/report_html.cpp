@@ -202,13 +202,17 @@ void add_device(Page& page, const analysis::DeviceTime& d) {
 }
 
 void add_kernel_bars(Page& page, const ActivityReport& report) {
+    const DataTable table = kernels_table(report);
+    const std::size_t count = std::min(kBars, table.rows.size());
+    const std::vector<std::string> names = short_names(table, count, 42);
+    const std::vector<analysis::KernelTotal> totals = analysis::kernel_totals(report.activity);
     std::vector<NamedShare> rows;
-    for (const analysis::KernelTotal& k : analysis::kernel_totals(report.activity)) {
-        if (rows.size() == kBars) break;
-        rows.push_back({report.activity.name(k.name), k.share,
+    for (std::size_t r = 0; r < count; ++r) {
+        const analysis::KernelTotal& k = totals[r];
+        rows.push_back({names[r], k.share,
                         fmt::format("{}, {} x {}", format_percent(k.share),
                                     format_count(k.time.count), format_ns(k.time.median_ns)),
-                        std::nullopt, "c-compute"});
+                        std::nullopt, "c-compute", report.activity.name(k.name)});
     }
     page.add(shares_figure(page.id(), "Kernels that take most",
                            "share of the sum of all kernels' times; count x median.", rows));

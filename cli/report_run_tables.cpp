@@ -73,12 +73,12 @@ DataTable steps_table(const RunReport& run) {
                      {"start_ns", "start", Unit::kNs, false},
                      {"duration_ns", "time", Unit::kNs},
                      {"checks", "checks", Unit::kCount, false},
-                     {"triggers", "triggers", Unit::kCount},
+                     {"triggers", "triggers", Unit::kCount, true, true},
                      {"fetches_triggered", "asked for", Unit::kCount, false},
-                     {"fetches_used", "used", Unit::kCount},
-                     {"bytes_used", "bytes", Unit::kBytes},
-                     {"exposed_ns", "exposed", Unit::kNs},
-                     {"transfer_ns", "transfer", Unit::kNs},
+                     {"fetches_used", "used", Unit::kCount, true, true},
+                     {"bytes_used", "bytes", Unit::kBytes, true, true},
+                     {"exposed_ns", "exposed", Unit::kNs, true, true},
+                     {"transfer_ns", "transfer", Unit::kNs, true, true},
                      {"overlap", "overlap", Unit::kShare}};
     const bool has_work = !run.step_work.empty();
     if (has_work) {
@@ -117,7 +117,12 @@ DataTable steps_table(const RunReport& run) {
         for (const std::size_t k : kinds) cells.emplace_back(row.kind_ns[k]);
         table.add_row(std::move(cells));
     }
-    table.note = "used: fetches committed at its start; transfer, overlap: within its window";
+    const bool any_transfer = std::any_of(run.steps.begin(), run.steps.end(), [](const StepRow& s) {
+        return s.transfer_ns > 0 || s.fetches_used > 0;
+    });
+    if (any_transfer) {
+        table.note = "used: fetches committed at its start; transfer, overlap: within its window";
+    }
     return table;
 }
 

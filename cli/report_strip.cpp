@@ -52,7 +52,7 @@ void draw_raster(Svg& svg, const Strip& strip, const StripLane& lane, const Scal
             for (auto at = first; at != first + static_cast<std::ptrdiff_t>(classes); ++at) all += *at;
             // Eighths: neighbours alike become one box.
             return std::pair(static_cast<std::size_t>(most - first),
-                             static_cast<int>(std::min(all, 1.0) * 8 + 0.5));
+                             all > 0 ? std::max(1, static_cast<int>(std::min(all, 1.0) * 8 + 0.5)) : 0);
         };
         const auto [kind, eighths] = look(c);
         std::size_t end = c + 1;
@@ -122,7 +122,7 @@ std::string strip_figure(const std::string& id, const Strip& strip) {
     for (double at = 0; at <= length * 1.0001; at += step) {
         const double line = kLeft + at / length * (kRight - kLeft);
         svg.line(line, kTop, line, bottom + 4, "grid");
-        svg.text(line, bottom + 18, at == 0 ? "0" : format_ns(at), Svg::Anchor::kMiddle, "small");
+        svg.text(line, bottom + 18, axis_ns(at), Svg::Anchor::kMiddle, "small");
     }
     double y = kTop;
     for (const StripLane& lane : strip.lanes) {

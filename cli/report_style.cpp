@@ -35,7 +35,7 @@ constexpr std::array<Hue, 23> kHues = {{
     {"hidden", "#009e73", "#0fa57c", true},
     {"host", "#9479c9", "#b39ddb"},
     {"waiting", "#d55e00", "#f0712c", true},
-    {"idle", "#c3cad3", "#5d6672"},
+    {"idle", "#c3cad3", "#8a94a1"},
     {"other", "#909090", "#a0a0a0"},
 }};
 

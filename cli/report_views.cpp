@@ -192,9 +192,12 @@ std::vector<Strip> step_strips(const RunReport& run, const ReportData& report) {
                 const auto stream =
                     std::find_if(report.streams.begin(), report.streams.end(),
                                  [&](const trace::Stream& s) { return s.key == ops.stream[i]; });
-                const bool named = stream != report.streams.end() && !stream->name.empty();
-                strip.lanes.push_back(
-                    {named ? stream->name : fmt::format("stream {}", ops.stream[i]), {}});
+                std::string name;
+                if (stream != report.streams.end()) {
+                    name = stream->name.empty() ? stream->role : stream->name;
+                }
+                if (name.empty()) name = fmt::format("stream {}", ops.stream[i]);
+                strip.lanes.push_back({std::move(name), {}});
             }
             std::string label(op_kind_name(ops.kind[i]));
             if (ops.layer[i] >= 0) label += fmt::format(" layer {}", ops.layer[i]);
