@@ -52,7 +52,10 @@ std::string interval_text(const sim::Estimate& e, double scale) {
 
 }  // namespace
 
-void print_json(const Json& document) { fmt::print("{}\n", document.dump(2)); }
+void print_json(const Json& document) {
+    // Names in a trace may be any bytes; what is no UTF-8 becomes U+FFFD.
+    fmt::print("{}\n", document.dump(2, ' ', false, Json::error_handler_t::replace));
+}
 
 void print_warning(const std::string& message) { fmt::print(stderr, "hcprof: warning: {}\n", message); }
 

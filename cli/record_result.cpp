@@ -10,6 +10,7 @@
 #include <cstring>
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <system_error>
 #include <utility>
 
@@ -87,13 +88,7 @@ EventCounts count_events(const trace::Trace& trace) {
     for (const auto& [kind, count] : rows) {
         if (count > 0) out.rows.emplace_back(kind, count);
     }
-    constexpr std::string_view kLost = "lost_";
-    for (const auto& [key, value] : trace.all_meta()) {
-        if (!key.starts_with(kLost)) continue;
-        std::int64_t count = 0;
-        std::from_chars(value.data(), value.data() + value.size(), count);
-        if (count > 0) out.lost.emplace_back(key.substr(kLost.size()), count);
-    }
+    out.lost = trace.losses();
     return out;
 }
 
@@ -111,15 +106,41 @@ bool closed_cleanly(const fs::path& path) {
     }
 }
 
+/// Process id in "trace-123.sqlite" or "trace-123.2.sqlite".
+pid_t pid_of_trace(std::string_view name) {
+    constexpr std::string_view kPrefix = "trace-";
+    pid_t pid = 0;
+    if (name.starts_with(kPrefix)) {
+        std::from_chars(name.data() + kPrefix.size(), name.data() + name.size(), pid);
+    }
+    return pid;
+}
+
+/// A merge's warning names a file that will be gone; the user knows processes. `known`: those that
+/// were warned of already, whose warning is dropped (empty).
+std::string in_words_of_processes(const std::string& warning, const fs::path& folder,
+                                  const std::set<pid_t>& known) {
+    const std::string path = "'" + folder.string() + "/";
+    const std::size_t begin = warning.find(path);
+    const std::size_t end = begin == std::string::npos ? begin : warning.find('\'', begin + 1);
+    if (end == std::string::npos) return warning;
+    const pid_t pid = pid_of_trace(std::string_view(warning).substr(begin + path.size()));
+    if (known.contains(pid)) return "";
+    return fmt::format("{}process {}{}", warning.substr(0, begin), pid, warning.substr(end + 1));
+}
+
 /// One file out of many, in the same folder; a single one that was closed is left as it is.
 fs::path put_together(const std::vector<fs::path>& traces, const fs::path& folder,
                       const std::string& command_line, Progress& progress,
-                      std::vector<std::string>& warnings) {
+                      const std::set<pid_t>& known, std::vector<std::string>& warnings) {
     if (traces.size() == 1 && closed_cleanly(traces.front())) return traces.front();
     const fs::path merged = folder / "merged.sqlite";
     const trace::MergeResult result =
         trace::merge_traces(traces, merged, command_line, progress);
-    warnings.insert(warnings.end(), result.warnings.begin(), result.warnings.end());
+    for (const std::string& warning : result.warnings) {
+        const std::string text = in_words_of_processes(warning, folder, known);
+        if (!text.empty()) warnings.push_back(text);
+    }
     return merged;
 }
 
@@ -179,6 +200,15 @@ std::vector<std::string> process_warnings(const std::vector<ProcessStatus>& proc
     return out;
 }
 
+/// Processes that did not come to the end of their recording; process_warnings() tells of them.
+std::set<pid_t> unfinished(const std::vector<ProcessStatus>& processes) {
+    std::set<pid_t> out;
+    for (const ProcessStatus& p : processes) {
+        if (p.state == inject::kStateRecording) out.insert(p.pid);
+    }
+    return out;
+}
+
 std::string lost_text(const EventCounts& counts) {
     std::string out;
     for (const auto& [cause, count] : counts.lost) {
@@ -232,11 +262,14 @@ RecordResult collect_result(RecordFolder& folder, const OutputName& output,
     try {
         if (!traces.empty()) {
             const fs::path whole = put_together(traces, folder.path(), command_line, progress,
-                                                result.warnings);
+                                                unfinished(result.processes), result.warnings);
             result.counts = count_events(trace::Trace(whole));
             if (holds_activity(result.counts)) {
                 add_retrievals(whole, progress, result);
-                result.traces = static_cast<std::int64_t>(traces.size());
+                // A process that exec()s itself anew writes a second file.
+                std::set<pid_t> pids;
+                for (const fs::path& t : traces) pids.insert(pid_of_trace(t.filename().string()));
+                result.traces = static_cast<std::int64_t>(pids.size());
                 result.file = move_into_place(whole, output);
                 result.bytes = fs::file_size(*result.file);
             }

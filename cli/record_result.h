@@ -25,7 +25,7 @@ struct EventCounts {
 struct RecordResult {
     std::optional<std::filesystem::path> file;  ///< nullopt: nothing was recorded
     std::uintmax_t bytes = 0;
-    std::int64_t traces = 0;  ///< processes that wrote one
+    std::int64_t traces = 0;  ///< processes that wrote some
     EventCounts counts;
     std::vector<ProcessStatus> processes;
     std::int64_t retrieval_runs = 0;  ///< runs made of NVTX ranges of domain hcprof
