@@ -49,7 +49,7 @@ std::optional<ProcessState> process_state(pid_t pid) {
 }
 
 /// Every living process below `ancestor`.
-std::vector<pid_t> descendants_of(pid_t ancestor) {
+std::set<pid_t> descendants_of(pid_t ancestor) {
     std::multimap<pid_t, pid_t> children;
     std::error_code error;
     for (const auto& entry : std::filesystem::directory_iterator("/proc", error)) {
@@ -60,14 +60,14 @@ std::vector<pid_t> descendants_of(pid_t ancestor) {
         const std::optional<ProcessState> state = process_state(pid);
         if (state && state->state != 'Z') children.emplace(state->parent, pid);
     }
-    std::vector<pid_t> out;
+    std::set<pid_t> out;
     std::vector<pid_t> open{ancestor};
     while (!open.empty()) {
         const pid_t parent = open.back();
         open.pop_back();
         for (auto [at, end] = children.equal_range(parent); at != end; ++at) {
-            out.push_back(at->second);
-            open.push_back(at->second);
+            // Read while it changes, /proc may show a loop.
+            if (out.insert(at->second).second) open.push_back(at->second);
         }
     }
     return out;
@@ -238,7 +238,7 @@ void ChildProcess::stop_forwarding() {
 void ChildProcess::kill_all() {
     // Between two looks a process may start another; a few rounds meet those too.
     for (int round = 0; round < 5; ++round) {
-        const std::vector<pid_t> all = descendants_of(::getpid());
+        const std::set<pid_t> all = descendants_of(::getpid());
         if (all.empty()) return;
         for (const pid_t pid : all) ::kill(pid, SIGKILL);
         const timespec moment{0, 10'000'000};
@@ -247,6 +247,8 @@ void ChildProcess::kill_all() {
         if (reap(others)) ended_untold_ = true;
     }
 }
+
+std::set<pid_t> ChildProcess::descendants() const { return descendants_of(::getpid()); }
 
 int ChildProcess::exit_code() const {
     return WIFEXITED(status_) ? WEXITSTATUS(status_) : 128 + WTERMSIG(status_);

@@ -10,6 +10,7 @@
 
 #include <chrono>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -56,6 +57,9 @@ public:
     void stop_forwarding();
     /// SIGKILL to the program and every descendant, also to those that it orphaned.
     void kill_all();
+
+    /// Every living process below us, the orphaned ones included.
+    [[nodiscard]] std::set<pid_t> descendants() const;
 
     [[nodiscard]] pid_t pid() const { return pid_; }
     [[nodiscard]] bool running() const { return running_; }

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <cmath>
@@ -16,6 +17,7 @@
 #include <fmt/format.h>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -56,19 +58,17 @@ void say(const std::string& text) {
     std::fputs(("hcprof: " + text + "\n").c_str(), stderr);
 }
 
-bool any_state(const std::vector<ProcessStatus>& processes, std::string_view state) {
+/// Living processes of the program in that state. Their ids are looked for among our descendants: in
+/// another process namespace a program's ids mean nothing here.
+std::int64_t count_state(const std::vector<ProcessStatus>& processes, const ChildProcess& program,
+                         std::string_view state) {
+    std::set<pid_t> pids;
     for (const ProcessStatus& p : processes) {
-        if (p.state == state && process_alive(p.pid)) return true;
+        if (p.state == state) pids.insert(p.pid);
     }
-    return false;
-}
-
-std::int64_t count_recording(const RecordFolder& folder) {
-    std::int64_t count = 0;
-    for (const ProcessStatus& p : folder.statuses()) {
-        count += p.state == inject::kStateRecording && process_alive(p.pid) ? 1 : 0;
-    }
-    return count;
+    if (pids.empty()) return 0;
+    const std::set<pid_t> alive = program.descendants();
+    return std::count_if(pids.begin(), pids.end(), [&](pid_t p) { return alive.contains(p); });
 }
 
 /// Waits for the program and those of its processes that are still being recorded, and deals with
@@ -83,7 +83,7 @@ public:
         if (options_.wait == "program") return;
         bool told = false;
         while (!given_up_) {
-            const std::int64_t left = count_recording(folder_);
+            const std::int64_t left = count_state(folder_.statuses(), program_, inject::kStateRecording);
             if (left == 0) return;
             if (!std::exchange(told, true)) {
                 say(fmt::format("the program has ended; waiting for {} of its processes, which "
@@ -140,7 +140,7 @@ private:
         const bool over =
             began_at_ && options_.collect.capture_range.empty() &&
             now - *began_at_ > std::chrono::duration<double>(options_.duration_s) + kDurationSlack;
-        if (!over && !any_state(processes, inject::kStateFinished)) return;
+        if (!over && count_state(processes, program_, inject::kStateFinished) == 0) return;
         stopped_at_ = now;
         program_.send(SIGTERM);
     }

@@ -275,7 +275,6 @@ RecordResult collect_result(RecordFolder& folder, const OutputName& output,
             }
         }
     } catch (const Error& error) {
-        if (error.code() == ExitCode::kInterrupted) throw;
         folder.keep();
         throw Error(error.code(),
                     fmt::format("{}; the traces of the {} are kept in '{}'", error.what(),

@@ -179,6 +179,9 @@ private:
             const auto id = static_cast<std::int64_t>(out_.ops.size());
             out_.ops.push_back(m.op);
             out_.ops.back().op.op_id = id;
+            // A stream that computes and also fetches is one that computes.
+            std::string& role = out_.stream_roles[m.op.op.stream];
+            if (role != "compute") role = is_transfer(m.op.op.kind) ? "fetch" : "compute";
             if (first_op_[m.range] < 0) {
                 first_op_[m.range] = id;
                 out_.ops.back().op.rows = ranges_[m.range].message.rows.value_or(0);

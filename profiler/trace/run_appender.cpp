@@ -52,6 +52,8 @@ public:
                                  "rows_fetched, runs, bytes, queued_ns, start_ns, end_ns, "
                                  "due_step, committed_step, exposed_ns, fetch_op, commit_op, "
                                  "first_use_op, superseded")),
+          role_(database.prepare(
+              "UPDATE hc_stream SET role = ?1 WHERE key = ?2 AND role IN ('', 'other')")),
           kind_(database.prepare("INSERT OR IGNORE INTO hc_op_kind (id, name) VALUES (?,?)")) {
         for (std::size_t i = 0; i < static_cast<std::size_t>(OpKind::kCount); ++i) {
             insert(kind_, static_cast<std::int64_t>(i), op_kind_name(static_cast<OpKind>(i)));
@@ -75,6 +77,7 @@ public:
                    json_array(d.overlaps), d.median, d.threshold, d.triggered);
         }
         for (const FetchRecord& f : a.fetches) add_fetch(id, f);
+        for (const auto& [key, role] : a.stream_roles) insert(role_, role, key);
     }
 
 private:
@@ -93,7 +96,7 @@ private:
                none_if_negative(f.commit_op), none_if_negative(f.first_use_op), f.superseded);
     }
 
-    Statement run_, machine_, step_, op_, drift_, fetch_, kind_;
+    Statement run_, machine_, step_, op_, drift_, fetch_, role_, kind_;
 };
 
 }  // namespace

@@ -3,7 +3,9 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "profiler/trace/columns.h"
@@ -26,6 +28,8 @@ struct AppendedRun {
     std::vector<AppendedOp> ops;
     std::vector<DriftRecord> drift;
     std::vector<FetchRecord> fetches;
+    /// What its streams turned out to do ("compute", "fetch"): replaces the role "other".
+    std::map<std::int32_t, std::string> stream_roles;
 };
 
 /// All or nothing. Runs are numbered from 0; a trace that already holds runs is not touched, and

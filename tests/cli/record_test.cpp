@@ -707,9 +707,56 @@ TEST_F(Record, RetrievalsOfNvtxRangesBecomeARunThatReportShows) {
     // A replay needs what NVTX does not tell, and says so.
     const test::ProcessResult simulate =
         test::run_process({hcprof_, "simulate", output(), "--ratio", "0.5"});
-    EXPECT_NE(simulate.exit_code, 0);
-    EXPECT_NE(simulate.exit_code, static_cast<int>(ExitCode::kBug)) << simulate.err;
+    EXPECT_EQ(simulate.exit_code, static_cast<int>(ExitCode::kRefused)) << simulate.err;
     EXPECT_EQ(simulate.error_lines(), 1) << simulate.err;
+}
+
+// ---- With the library itself, where it was built: CUPTI is a double there (tests/cupti/stub)
+
+class RecordWithLibrary : public Record {
+protected:
+    /// Skips where the build has no CUPTI headers.
+    [[nodiscard]] bool built() const { return fs::exists(library()) && fs::exists(stub()) && fs::exists(victim()); }
+    [[nodiscard]] static fs::path lib(const std::string& name) {
+        return fs::path(test::built_program("x")).parent_path().parent_path() / "lib" / name;
+    }
+    [[nodiscard]] static fs::path library() { return lib("libhcprof-inject.so"); }
+    [[nodiscard]] static fs::path stub() { return lib("libstub_cupti.so"); }
+    [[nodiscard]] static fs::path victim() { return test::built_program("stub_victim"); }
+    /// The library is found where the build put it.
+    [[nodiscard]] test::ProcessResult run(const std::vector<std::string>& program) const {
+        return record({"-o", output()}, program,
+                      {"HCPROF_INJECT=", "HCPROF_CUPTI=" + stub().string()});
+    }
+};
+
+TEST_F(RecordWithLibrary, AProcessIsRecordedFromEntryPointToTrace) {
+    if (!built()) GTEST_SKIP() << "no injection library in this build";
+    const test::ProcessResult r = run({victim().string(), "100"});
+    EXPECT_EQ(r.exit_code, 0) << r.err;
+    EXPECT_THAT(r.err, HasSubstr("1 process, 100 kernels, 100 API calls, 2 NVTX events"));
+}
+
+TEST_F(RecordWithLibrary, EveryWayToEndKeepsWhatWasRecorded) {
+    if (!built()) GTEST_SKIP() << "no injection library in this build";
+    for (const auto& [end, code] : std::map<std::string, int>{
+             {"kill", 128 + SIGKILL}, {"abort", 128 + SIGABRT}, {"exit", 0}}) {
+        fs::remove(output());
+        const test::ProcessResult r = run({victim().string(), "100", end});
+        EXPECT_EQ(r.exit_code, code) << end << r.err;
+        EXPECT_EQ(kernels(output()), 100) << end;
+        EXPECT_THAT(r.err, Not(HasSubstr(".hcprof-record"))) << "that folder is gone";
+        EXPECT_THAT(files(), ElementsAre("out.sqlite"));
+    }
+}
+
+TEST_F(RecordWithLibrary, ProcessesAreMerged) {
+    if (!built()) GTEST_SKIP() << "no injection library in this build";
+    const std::string v = victim().string();
+    const test::ProcessResult r =
+        run({"/bin/sh", "-c", v + " 10 & " + v + " 20 & wait; exec " + v + " 30"});
+    EXPECT_EQ(r.exit_code, 0) << r.err;
+    EXPECT_THAT(r.err, HasSubstr("3 processes, 60 kernels"));
 }
 
 }  // namespace

@@ -161,6 +161,9 @@ TEST(RetrievalFromNvtx, FollowsAFetchFromItsCheckToItsFirstUse) {
     EXPECT_EQ(run.ops[2].op.bytes_written, 4096 + 8192);
     EXPECT_EQ(run.ops[2].op.rows, 96);
 
+    EXPECT_EQ(run.stream_roles,
+              (std::map<std::int32_t, std::string>{{kCompute, "compute"}, {kCopy, "fetch"}}));
+
     ASSERT_THAT(run.drift, SizeIs(1));
     const DriftRecord& check = run.drift.front();
     EXPECT_EQ(check.check_id, 0);
