@@ -15,6 +15,8 @@
 #include <cstring>
 #include <filesystem>
 #include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <iterator>
 #include <memory>
 #include <optional>
 #include <set>
@@ -171,7 +173,23 @@ std::string why_no_cuda_seen() {
            "hcprof's library cannot be read)";
 }
 
+/// Said here, once, rather than by the library in every process of a program that runs unrecorded.
+void check_kinds(const std::string& kinds) {
+    constexpr std::string_view kKnown[] = {"kernel",   "memcpy", "memset",   "sync", "api",
+                                           "overhead", "memory", "external", "nvtx", "all"};
+    for (std::size_t begin = 0; begin <= kinds.size();) {
+        const std::size_t end = std::min(kinds.find(',', begin), kinds.size());
+        const std::string_view kind = std::string_view(kinds).substr(begin, end - begin);
+        if (std::find(std::begin(kKnown), std::end(kKnown), kind) == std::end(kKnown)) {
+            throw_usage(fmt::format("--kinds has '{}', expected a list of {}", kind,
+                                    fmt::join(kKnown, ", ")));
+        }
+        begin = end + 1;
+    }
+}
+
 void check_options(const Options& options) {
+    if (!options.collect.kinds.empty()) check_kinds(options.collect.kinds);
     if (options.stop_program && !options.collect.duration_s) {
         throw_usage("--stop-program needs --duration");
     }

@@ -521,6 +521,9 @@ TEST_F(Record, WrongUseStartsNothing) {
     for (const char* wrong : {"0", "-1", "nan", "inf"}) {
         expect({"--duration", wrong, "--", double_, touch}, ExitCode::kUsage, "--duration");
     }
+    for (const char* wrong : {"kernels", "kernel,", ",", "kernel,,api", "kernel api"}) {
+        expect({"--kinds", wrong, "--", double_, touch}, ExitCode::kUsage, "--kinds has");
+    }
     expect({"--api", "some", "--", double_, touch}, ExitCode::kUsage, "--api");
     expect({"-o", "/nowhere/x.sqlite", "--", double_, touch}, ExitCode::kIo, "no folder '/nowhere'");
     expect({"-o", dir().string(), "--", double_, touch}, ExitCode::kIo, "it is a folder");

@@ -123,7 +123,8 @@ TEST_F(AddRetrievals, WhatIsAddedReadsBack) {
     EXPECT_EQ(data.fetches[0].first_use_op, 1);
     EXPECT_EQ(data.fetches[0].exposed_ns, 500) << "nothing ran before the use";
     for (const trace::Stream& stream : trace.streams()) {
-        if (stream.device == 1) EXPECT_EQ(stream.role, stream.stream_id == 7 ? "compute" : "fetch");
+        if (stream.device != 1) continue;
+        EXPECT_EQ(stream.role, stream.stream_id == 7 ? "compute" : "fetch");
     }
     // The operation names its launches, for queries against hc_kernel and hc_memcpy.
     const trace::Database database(path(), trace::Database::Open::kReadOnly);
