@@ -115,7 +115,7 @@ private:
         }
         trace::Run& run = out_.run;
         run.policy = about.name.empty() ? "nvtx" : about.name;
-        run.model_name = about.model;
+        run.model_name = about.model.empty() ? "unnamed model" : about.model;
         run.window = narrow(about.window, 0);
         run.commit_lag = narrow(about.lag, 0);
         run.prompt_tokens = about.prompt.value_or(0);
