@@ -31,6 +31,7 @@ void setup_compare(CLI::App& app, const Context& context);
 void setup_simulate(CLI::App& app, const Context& context);
 void setup_budget(CLI::App& app, const Context& context);
 void setup_export(CLI::App& app, const Context& context);
+void setup_import(CLI::App& app, const Context& context);
 void setup_view(CLI::App& app, const Context& context);
 void setup_demo(CLI::App& app, const Context& context);
 void setup_hardware(CLI::App& app, const Context& context);

@@ -1,4 +1,4 @@
-// hcprof export: a trace's runs in the formats of other viewers.
+// hcprof export: a trace in the formats of other viewers.
 #include <fmt/format.h>
 #include <CLI/CLI.hpp>
 #include <filesystem>
@@ -10,6 +10,7 @@
 #include "cli/terminal.h"
 #include "engine/core/error.h"
 #include "profiler/formats/chrome_export.h"
+#include "profiler/formats/nsys_export.h"
 #include "profiler/trace/reader.h"
 
 namespace hc::cli {
@@ -18,19 +19,21 @@ namespace {
 struct Options {
     std::string trace;
     std::string chrome;
+    std::string nsys;
     trace::RunId run = -1;
 };
 
-void run(const Options& options, const Context& context) {
-    check_writable(options.chrome);
+/// Neither a file that cannot be written nor the trace itself.
+void check_output(const Options& options, const std::string& option, const std::string& path) {
+    check_writable(path);
     std::error_code error;
-    if (std::filesystem::equivalent(options.trace, options.chrome, error)) {
-        throw_usage(fmt::format("--chrome names the trace '{}' itself, which it would replace",
+    if (std::filesystem::equivalent(options.trace, path, error)) {
+        throw_usage(fmt::format("{} names the trace '{}' itself, which it would replace", option,
                                 options.trace));
     }
-    ProgressBar progress(context.interrupted);
-    const trace::Trace trace(options.trace);
-    if (const std::string warning = trace.warning(); !warning.empty()) print_warning(warning);
+}
+
+void export_chrome(const Options& options, const trace::Trace& trace, Progress& progress) {
     if (trace.runs().empty()) {
         throw_refused(fmt::format("'{}' holds no engine run to export", options.trace));
     }
@@ -49,15 +52,40 @@ void run(const Options& options, const Context& context) {
                out.num_events());
 }
 
+void run(const Options& options, const Context& context) {
+    if (options.chrome.empty() && options.nsys.empty()) {
+        throw_usage("export needs --chrome FILE or --nsys FILE");
+    }
+    if (options.chrome.empty() && options.run >= 0) {
+        throw_usage("--run goes with --chrome: --nsys writes everything that the trace holds");
+    }
+    if (!options.chrome.empty()) check_output(options, "--chrome", options.chrome);
+    if (!options.nsys.empty()) check_output(options, "--nsys", options.nsys);
+    std::error_code error;
+    if (!options.nsys.empty() && std::filesystem::weakly_canonical(options.nsys, error) ==
+                                     std::filesystem::weakly_canonical(options.chrome, error)) {
+        throw_usage(fmt::format("--chrome and --nsys both name '{}'", options.nsys));
+    }
+    ProgressBar progress(context.interrupted);
+    const trace::Trace trace(options.trace);
+    if (const std::string warning = trace.warning(); !warning.empty()) print_warning(warning);
+    if (!options.chrome.empty()) export_chrome(options, trace, progress);
+    if (!options.nsys.empty()) {
+        const std::int64_t rows = formats::export_nsys(trace, options.nsys, progress);
+        fmt::print("{}: {} events\n", options.nsys, rows);
+    }
+}
+
 }  // namespace
 
 void setup_export(CLI::App& app, const Context& context) {
     const auto options = std::make_shared<Options>();
-    CLI::App* command = app.add_subcommand("export", "Write a trace's runs for another viewer");
+    CLI::App* command = app.add_subcommand("export", "Write a trace for other viewers and tools");
     command->add_option("trace", options->trace, "Trace file (.sqlite)")->required();
-    command
-        ->add_option("--chrome", options->chrome, "Write Chrome trace events (JSON) to this file")
-        ->required();
+    command->add_option("--chrome", options->chrome,
+                        "Write Chrome trace events (JSON) to this file");
+    command->add_option("--nsys", options->nsys,
+                        "Write the tables of an Nsight Systems export (SQLite) to this file");
     command->add_option("--run", options->run, "Only this run")->check(CLI::NonNegativeNumber);
     command->footer(std::string(help_text("export")));
     command->callback([options, &context] { run(*options, context); });

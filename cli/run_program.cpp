@@ -83,6 +83,7 @@ int parse_and_run(int argc, const char* const* argv, const Context& context) {
     setup_simulate(app, context);
     setup_budget(app, context);
     setup_export(app, context);
+    setup_import(app, context);
     setup_view(app, context);
     setup_hardware(app, context);
     setup_doctor(app, context);

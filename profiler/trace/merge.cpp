@@ -45,7 +45,7 @@ constexpr std::int64_t kMaxEpochNs = std::int64_t{1} << 61;
 Input open_input(const std::filesystem::path& path) {
     Input input;
     input.path = path;
-    input.trace = std::make_unique<Trace>(path);
+    input.trace = std::make_unique<Trace>(path, OpenOptions{.make_indexes = false});
     const std::optional<std::int64_t> epoch = parse_integer(input.meta("epoch_ns"));
     if (!epoch || *epoch < 0 || *epoch > kMaxEpochNs) {
         throw_input(

@@ -155,7 +155,8 @@ std::string unfinished_warning(const std::map<std::string, std::string>& meta, b
 
 }  // namespace
 
-Trace::Trace(const std::filesystem::path& path) : impl_(std::make_unique<Impl>()) {
+Trace::Trace(const std::filesystem::path& path, OpenOptions options)
+    : impl_(std::make_unique<Impl>()) {
     impl_->path = path;
     check_file(path);
     impl_->file = std::filesystem::absolute(path);
@@ -184,8 +185,9 @@ Trace::Trace(const std::filesystem::path& path) : impl_(std::make_unique<Impl>()
             impl_->warning += fmt::format("{}merged from files that were not closed cleanly: {}",
                                           impl_->warning.empty() ? "" : "; ", parts);
         }
-        if (unfinished && !impl_->opened.immutable && ::access(file.c_str(), W_OK) == 0 &&
-            count_indexes(impl_->opened.database) == 0 && writer_is_dead(impl_->opened.database)) {
+        if (options.make_indexes && !impl_->opened.immutable &&
+            count_indexes(impl_->opened.database) == 0 && ::access(file.c_str(), W_OK) == 0 &&
+            (!unfinished || writer_is_dead(impl_->opened.database))) {
             impl_->opened.database.close();
             make_missing_indexes(file);
             impl_->opened = open_database(file);

@@ -16,13 +16,20 @@
 
 namespace hc::trace {
 
+struct OpenOptions {
+    bool make_indexes = true;
+};
+
 /// Its const members may be called from several threads.
 class Trace {
 public:
     /// Throws Error(kInput) with its own message for: no SQLite file, no hcprof trace, a newer
     /// major version, corrupt; Error(kIo) when it cannot be opened. A file without clean_exit
     /// opens; warning() then says so.
-    explicit Trace(const std::filesystem::path& path);
+    ///
+    /// Indexes that the writer could not make, or was told not to, are made where the file can be
+    /// written and its writer is gone.
+    explicit Trace(const std::filesystem::path& path, OpenOptions options = {});
     ~Trace();
     Trace(Trace&&) noexcept;
     Trace& operator=(Trace&&) noexcept;

@@ -84,6 +84,7 @@ struct Writer::Impl final : EntrySink {
         : path(std::move(shown)),
           epoch_ns(now_ns()),
           final_meta(options.final_meta),
+          make_indexes(options.make_indexes),
           interval(std::max<std::int64_t>(1, options.commit_interval_ms)),
           queue(options.queue_bytes),
           names(*this),
@@ -228,6 +229,7 @@ struct Writer::Impl final : EntrySink {
     const std::filesystem::path path;  // as the user named it
     const std::int64_t epoch_ns;
     const std::map<std::string, std::string> final_meta;
+    const bool make_indexes;
     const std::chrono::milliseconds interval;
     RecordQueue queue;
     ActivityNames names;
@@ -414,7 +416,7 @@ void Writer::finish() {
         // Outside the log, new index pages are written once.
         impl_->leave_wal();
         impl_->database.execute("BEGIN");
-        impl_->database.execute(indexes_sql());
+        if (impl_->make_indexes) impl_->database.execute(indexes_sql());
         impl_->write_heartbeat();
         for (const auto& [key, value] : impl_->final_meta) impl_->inserter->set_meta(key, value);
         impl_->inserter->set_meta("clean_exit", "1");

@@ -21,6 +21,9 @@ struct WriterOptions {
     std::string command_line = {};
     std::size_t queue_bytes = std::size_t{64} << 20;  ///< bound of memory; full: callers wait
     std::int64_t commit_interval_ms = 250;
+    /// False: finish() leaves the indexes to the first reader that may write, for a program that
+    /// should not wait for them at its exit. A merge does without.
+    bool make_indexes = true;
     /// Named in errors in place of the file's own path, which may be a temporary one.
     std::filesystem::path shown_path = {};
     /// Rows of hc_meta that finish() leaves in place of the writer's own, for a file that speaks
@@ -65,7 +68,8 @@ public:
     void add_recall(RunId run, std::span<const RecallRecord> rows);
 
     /// Names, launches and streams of CUDA activity, each stored once; equal values give equal
-    /// ids, and an id is in the file before any row that uses it.
+    /// ids, and an id is in the file before any row that uses it. A value that is new waits while
+    /// the queue is full.
     [[nodiscard]] StringId string_id(std::string_view text);
     [[nodiscard]] LaunchId launch_id(const Launch& launch);
     /// A stream or thread is known by its pid, device, context and stream id; `stream.key` is
@@ -92,8 +96,9 @@ public:
     /// What the times of activity are taken from by default, now_ns() of the writer's start.
     [[nodiscard]] std::int64_t epoch_ns() const noexcept;
 
-    /// Writes what is queued, builds indexes, marks clean_exit. Throws Error(kIo) when anything
-    /// could not be written (disk full): the file then holds what was committed before.
+    /// Writes what is queued, builds indexes unless the options say no, marks clean_exit. Throws
+    /// Error(kIo) when anything could not be written (disk full): the file then holds what was
+    /// committed before.
     void finish();
     /// Waits until everything queued so far is committed.
     void flush();

@@ -8,8 +8,8 @@
 #include "engine/core/error.h"
 #include "profiler/trace/reader.h"
 #include "profiler/trace/writer.h"
-#include "sqlite_file.h"
 #include "tests/collect/activity_maker.h"
+#include "tests/collect/sqlite_file.h"
 #include "tests/support/paths.h"
 
 namespace hc::trace {

@@ -7,7 +7,7 @@
 #include "engine/core/error.h"
 #include "profiler/trace/reader.h"
 #include "profiler/trace/writer.h"
-#include "sqlite_file.h"
+#include "tests/collect/sqlite_file.h"
 #include "tests/support/paths.h"
 
 namespace hc::trace {
@@ -157,6 +157,21 @@ TEST(ActivityWriter, ManyThreadsShareNames) {
     EXPECT_EQ(file.one("SELECT count(*) FROM hc_string WHERE value LIKE 'call %'"), "37");
     EXPECT_EQ(file.one("SELECT count(*) FROM (SELECT DISTINCT thread, correlation_id FROM hc_api)"),
               std::to_string(kThreads * kBatches));
+}
+
+TEST(ActivityWriter, LeavesTheIndexesToTheFirstReaderWhereTold) {
+    const TemporaryFolder folder;
+    const auto path = folder.path() / "trace.sqlite";
+    {
+        Writer writer(path, {.make_indexes = false});
+        writer.finish();
+    }
+    const std::string count = "SELECT count(*) FROM sqlite_schema WHERE name LIKE 'hc_api_by%'";
+    EXPECT_EQ(Trace(path, {.make_indexes = false}).warning(), "");
+    EXPECT_EQ(SqliteFile(path).one(count), "0");
+    EXPECT_EQ(Trace(path).warning(), "");
+    EXPECT_EQ(SqliteFile(path).one(count), "2");
+    EXPECT_EQ(SqliteFile(path).one("PRAGMA journal_mode"), "delete");
 }
 
 TEST(ActivityWriter, LeavesOutAndCountsWhatFindsTheQueueFull) {
