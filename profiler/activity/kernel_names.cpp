@@ -79,6 +79,7 @@ std::string_view short_name(std::string_view demangled) {
         return text.substr(at);
     }
     if (text.ends_with('>')) text = without_tail_from(text, matching_open(text));
+    if (text.ends_with(' ')) text.remove_suffix(1);  // "operator< <int>"
     if (const std::size_t at = operator_start(text); at != std::string_view::npos) {
         return text.substr(at);
     }

@@ -121,7 +121,8 @@ trace::StreamKey Decoder::stream(StreamId id) {
         row.pid = pid_;
         row.device = static_cast<std::int32_t>(id.device);
         row.context = static_cast<std::int32_t>(id.context);
-        row.stream_id = id.stream == CUPTI_SYNCHRONIZATION_INVALID_VALUE ? -1 : id.stream;
+        row.stream_id =
+            id.stream == CUPTI_SYNCHRONIZATION_INVALID_VALUE ? -1 : std::int64_t{id.stream};
         const auto context = contexts_.find(id.context);
         if (context != contexts_.end() && context->second.null_stream == id.stream) {
             row.name = "default stream";

@@ -285,9 +285,6 @@ void Session::decode_loop() {
         hand_over();
         last_settle = now_ns();
     }
-    while (pool_.counts().filled > 0) decode_some(milliseconds(0));
-    decoder_.finish(batch_);
-    hand_over();
 }
 
 /// One buffer, if there is one.
@@ -408,7 +405,10 @@ SessionReport Session::stop() {
         api_.unsubscribe();
     }
     api_.detach();
-    pool_.close();
+    // What was still there, and what came since; this thread is the decoder's now.
+    while (pool_.counts().filled > 0) decode_some(milliseconds(0));
+    decoder_.finish(batch_);
+    hand_over();
     report_ = progress();
     report_.lost = audit_.lost();
     try {
@@ -428,6 +428,7 @@ void Session::join_threads() {
     }
     if (service_thread_.joinable()) service_thread_.join();
     decode_ending_ = true;
+    pool_.close();  // nobody waits for a buffer any more, the decoder least of all
     if (decode_thread_.joinable()) decode_thread_.join();
 }
 
@@ -471,6 +472,8 @@ void Session::write_meta(const SessionReport& report) {
         number("cupti_buffer_waits", report.buffers.waits);
         number("cupti_buffer_wait_ns", report.buffers.waited_ns);
     }
+    // Threads of the program may hold on to the buffer that they were given last.
+    if (report.buffers.with_cupti > 0) number("cupti_buffers_kept", report.buffers.with_cupti);
     if (report.buffers.refused > 0) number("cupti_buffers_refused", report.buffers.refused);
     for (const auto& [sign, count] : decoder_.signs()) number("cupti_overhead_" + sign, count);
     if (decoder_.ignored() > 0) number("cupti_records_ignored", decoder_.ignored());
