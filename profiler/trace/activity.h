@@ -147,6 +147,7 @@ struct ExternalRow {
     std::int64_t correlation_id = 0;
     std::int64_t external_id = 0;
     std::int32_t kind = 0;  ///< CUPTI's number
+    std::int64_t pid = -1;  ///< -1: the process that writes the file
 };
 
 /// A GPU: a row of hc_gpu. -1 and "" where it is not known.

@@ -129,13 +129,16 @@ struct MemoryEvents {
     }
 };
 
-/// Rows of hc_external, ordered by correlation id; 20 bytes each.
+/// Rows of hc_external, ordered by correlation id; 28 bytes each.
 struct Externals {
     std::vector<std::int64_t> correlation_id, external_id;
     std::vector<std::int32_t> kind;
+    std::vector<std::int64_t> pid;  ///< -1: hc_meta.writer_pid
 
     [[nodiscard]] std::size_t size() const { return correlation_id.size(); }
-    void for_columns(auto&& each) { each(correlation_id), each(external_id), each(kind); }
+    void for_columns(auto&& each) {
+        each(correlation_id), each(external_id), each(kind), each(pid);
+    }
 };
 
 /// Memory that the columns take.

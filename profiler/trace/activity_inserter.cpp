@@ -21,7 +21,7 @@ ActivityInserter::ActivityInserter(Database& database)
       nvtx_(prepare_insert(database, "hc_nvtx", 12)),
       overhead_(prepare_insert(database, "hc_overhead", 4)),
       memory_event_(prepare_insert(database, "hc_memory_event", 9)),
-      external_(prepare_insert(database, "hc_external", 3)) {}
+      external_(prepare_insert(database, "hc_external", 4)) {}
 
 void ActivityInserter::insert_record(RecordType type, Unpacker& bytes) {
     const auto unpack = [&bytes]<typename R>(R record) {
@@ -163,7 +163,7 @@ void ActivityInserter::insert_row(const MemoryEventRow& r, std::int64_t zero) {
 }
 
 void ActivityInserter::insert_row(const ExternalRow& r, std::int64_t) {
-    insert(external_, r.correlation_id, r.external_id, r.kind);
+    insert(external_, r.correlation_id, r.external_id, r.kind, none_if_negative(r.pid));
 }
 
 }  // namespace hc::trace

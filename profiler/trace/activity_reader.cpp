@@ -135,9 +135,9 @@ struct Table<MemoryEvents> {
 template <>
 struct Table<Externals> {
     static constexpr std::string_view name = "hc_external", shown = "external ids",
-                                      columns = "correlation_id, external_id, kind";
+                                      columns = "correlation_id, external_id, kind, pid";
     static constexpr auto count = &ActivityCounts::externals;
-    static constexpr std::array is{Is::kAny, Is::kAny, Is::kInt};
+    static constexpr std::array is{Is::kAny, Is::kAny, Is::kInt, Is::kAnyOrNone};
 };
 
 [[noreturn]] void throw_range(std::string_view table, std::size_t column, std::int64_t value) {

@@ -5,7 +5,6 @@
 #include <sqlite3.h>
 #include <unistd.h>
 #include <cerrno>
-#include <charconv>
 #include <cstring>
 #include <map>
 #include <mutex>
@@ -180,6 +179,10 @@ Trace::Trace(const std::filesystem::path& path) : impl_(std::make_unique<Impl>()
             impl_->warning +=
                 fmt::format("{}records are missing: {}", impl_->warning.empty() ? "" : "; ", lost);
         }
+        if (const std::string parts = meta_or(impl_->meta, "unclean_files", ""); !parts.empty()) {
+            impl_->warning += fmt::format("{}merged from files that were not closed cleanly: {}",
+                                          impl_->warning.empty() ? "" : "; ", parts);
+        }
         if (unfinished && !impl_->opened.immutable && ::access(file.c_str(), W_OK) == 0 &&
             count_indexes(impl_->opened.database) == 0 && writer_is_dead(impl_->opened.database)) {
             impl_->opened.database.close();
@@ -208,17 +211,9 @@ std::optional<std::string> Trace::meta(const std::string& key) const {
     return found->second;
 }
 
-std::vector<std::pair<std::string, std::int64_t>> Trace::losses() const {
-    std::vector<std::pair<std::string, std::int64_t>> lost;
-    for (const auto& [key, value] : impl_->meta) {
-        if (!key.starts_with("lost_")) continue;
-        std::int64_t count = 0;
-        std::from_chars(value.data(), value.data() + value.size(), count);
-        if (count > 0) lost.emplace_back(key.substr(5), count);
-    }
-    return lost;
+const std::map<std::string, std::string>& Trace::all_meta() const {
+    return impl_->meta;
 }
-
 const std::vector<Run>& Trace::runs() const {
     return impl_->runs;
 }

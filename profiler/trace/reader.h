@@ -3,10 +3,10 @@
 
 #include <filesystem>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "engine/core/progress.h"
@@ -30,8 +30,7 @@ public:
     /// One line, empty when all is well: "not closed cleanly, last heartbeat ...", lost records.
     [[nodiscard]] std::string warning() const;
     [[nodiscard]] std::optional<std::string> meta(const std::string& key) const;
-    /// Records that are missing, by cause (hc_meta's lost_CAUSE), those above 0.
-    [[nodiscard]] std::vector<std::pair<std::string, std::int64_t>> losses() const;
+    [[nodiscard]] const std::map<std::string, std::string>& all_meta() const;
     [[nodiscard]] const std::vector<Run>& runs() const;
     [[nodiscard]] const std::vector<Stream>& streams() const;
     [[nodiscard]] std::vector<Value> values() const;

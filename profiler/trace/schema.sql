@@ -17,7 +17,8 @@ CREATE TABLE hc_meta (     -- the writer; one row per fact about the session
     key   TEXT PRIMARY KEY, -- format_version, hcprof_version, command_line, host, writer_pid,
                             -- start_utc, epoch_ns, clock, clock_error_ns (CUDA: alignment to
                             -- CUPTI's clock), heartbeat_ns, heartbeat_utc, clean_exit,
-                            -- lost_CAUSE (records that are missing, by cause)
+                            -- lost_CAUSE (records that are missing, by cause), merged_files (their
+                            -- number), unclean_files (names of those of them without clean_exit)
     value TEXT NOT NULL     -- clean_exit: 1 when the writer finished, else 0
 ) STRICT;
 
@@ -368,7 +369,8 @@ CREATE TABLE hc_memory_event (       -- allocations and releases
 CREATE TABLE hc_external (           -- ids that the program pushed around its calls
     correlation_id INTEGER NOT NULL, -- hc_api.correlation_id
     external_id    INTEGER NOT NULL, -- 64 bits, read as unsigned
-    kind           INTEGER NOT NULL  -- CUpti_ExternalCorrelationKind
+    kind           INTEGER NOT NULL, -- CUpti_ExternalCorrelationKind
+    pid            INTEGER           -- correlation ids count per process; NULL: hc_meta.writer_pid
 ) STRICT;
 
 CREATE TABLE hc_process (            -- processes that rows come from
@@ -420,8 +422,9 @@ UNION ALL
 SELECT DISTINCT pid << 24, pid, NULL FROM hc_stream WHERE pid NOT IN (SELECT pid FROM hc_process);
 
 CREATE VIEW CUPTI_ACTIVITY_KIND_KERNEL AS
-SELECT k.start_ns AS "start", k.start_ns + k.duration_ns AS "end", s.device AS "deviceId",
-       s.context AS "contextId", NULL AS "greenContextId", s.stream_id AS "streamId",
+SELECT k.start_ns AS "start", k.start_ns + k.duration_ns AS "end", ifnull(s.device, 0) AS "deviceId",
+       ifnull(s.context, 0) AS "contextId", NULL AS "greenContextId",
+       ifnull(s.stream_id, 0) AS "streamId",
        k.correlation_id AS "correlationId", s.pid << 24 AS "globalPid",
        l.name_id AS "demangledName", l.short_name_id AS "shortName",
        l.mangled_name_id AS "mangledName", l.launch_type AS "launchType",
@@ -445,8 +448,9 @@ SELECT k.start_ns AS "start", k.start_ns + k.duration_ns AS "end", s.device AS "
   JOIN hc_stream AS s ON s.key = k.stream;
 
 CREATE VIEW CUPTI_ACTIVITY_KIND_MEMCPY AS
-SELECT m.start_ns AS "start", m.start_ns + m.duration_ns AS "end", s.device AS "deviceId",
-       s.context AS "contextId", NULL AS "greenContextId", s.stream_id AS "streamId",
+SELECT m.start_ns AS "start", m.start_ns + m.duration_ns AS "end", ifnull(s.device, 0) AS "deviceId",
+       ifnull(s.context, 0) AS "contextId", NULL AS "greenContextId",
+       ifnull(s.stream_id, 0) AS "streamId",
        m.correlation_id AS "correlationId", s.pid << 24 AS "globalPid", m.bytes AS "bytes",
        m.copy_kind AS "copyKind", NULL AS "deprecatedSrcId", m.src_kind AS "srcKind",
        m.dst_kind AS "dstKind", m.src_device AS "srcDeviceId", NULL AS "srcContextId",
@@ -455,8 +459,9 @@ SELECT m.start_ns AS "start", m.start_ns + m.duration_ns AS "end", s.device AS "
   FROM hc_memcpy AS m JOIN hc_stream AS s ON s.key = m.stream;
 
 CREATE VIEW CUPTI_ACTIVITY_KIND_MEMSET AS
-SELECT m.start_ns AS "start", m.start_ns + m.duration_ns AS "end", s.device AS "deviceId",
-       s.context AS "contextId", NULL AS "greenContextId", s.stream_id AS "streamId",
+SELECT m.start_ns AS "start", m.start_ns + m.duration_ns AS "end", ifnull(s.device, 0) AS "deviceId",
+       ifnull(s.context, 0) AS "contextId", NULL AS "greenContextId",
+       ifnull(s.stream_id, 0) AS "streamId",
        m.correlation_id AS "correlationId", s.pid << 24 AS "globalPid", m.value AS "value",
        m.bytes AS "bytes", m.graph_node_id AS "graphNodeId", m.mem_kind AS "memKind"
   FROM hc_memset AS m JOIN hc_stream AS s ON s.key = m.stream;
@@ -468,8 +473,9 @@ SELECT start_ns AS "start", start_ns + duration_ns AS "end", class AS "eventClas
   FROM hc_api;
 
 CREATE VIEW CUPTI_ACTIVITY_KIND_SYNCHRONIZATION AS
-SELECT y.start_ns AS "start", y.start_ns + y.duration_ns AS "end", s.device AS "deviceId",
-       s.context AS "contextId", NULL AS "greenContextId", s.stream_id AS "streamId",
+SELECT y.start_ns AS "start", y.start_ns + y.duration_ns AS "end", ifnull(s.device, 0) AS "deviceId",
+       ifnull(s.context, 0) AS "contextId", NULL AS "greenContextId",
+       ifnull(s.stream_id, 0) AS "streamId",
        y.correlation_id AS "correlationId", s.pid << 24 AS "globalPid",
        NULL AS "deprecatedSyncType", y.type AS "syncType", y.event_id AS "eventId",
        y.event_sync_id AS "eventSyncId"
@@ -545,8 +551,10 @@ SELECT DISTINCT 0 AS "vmId", device AS "id", name AS "name", NULL AS "busLocatio
   FROM hc_machine WHERE device >= 0 AND device NOT IN (SELECT device FROM hc_gpu);
 
 CREATE VIEW TARGET_INFO_SESSION_START_TIME AS
-SELECT CAST(strftime('%s', value) AS INTEGER) * 1000000000 AS "utcEpochNs", value AS "utcTime",
-       NULL AS "localTime",
+SELECT iif((SELECT value FROM hc_meta WHERE key = 'clock') = 'CLOCK_REALTIME',
+           (SELECT CAST(value AS INTEGER) FROM hc_meta WHERE key = 'epoch_ns'),
+           CAST(strftime('%s', value) AS INTEGER) * 1000000000) AS "utcEpochNs",
+       value AS "utcTime", NULL AS "localTime",
        (SELECT CAST(value AS INTEGER) FROM hc_meta WHERE key = 'epoch_ns') AS "systemClockNs",
        NULL AS "sessionStartCntVctNs"
   FROM hc_meta WHERE key = 'start_utc';
@@ -594,8 +602,10 @@ INSERT INTO ENUM_CUPTI_SYNC_TYPE VALUES
 
 CREATE TABLE ENUM_NSYS_EVENT_TYPE ("id" INTEGER NOT NULL PRIMARY KEY, "name" TEXT, "label" TEXT);
 INSERT INTO ENUM_NSYS_EVENT_TYPE VALUES
-    (34, 'NvtxMark', 'NvtxMark'), (59, 'NvtxPushPopRange', 'NvtxPushPopRange'),
-    (60, 'NvtxStartEndRange', 'NvtxStartEndRange');
+    (33, 'NvtxCategory', 'NvtxCategory'), (34, 'NvtxMark', 'NvtxMark'),
+    (39, 'NvtxThread', 'NvtxThread'), (59, 'NvtxPushPopRange', 'NvtxPushPopRange'),
+    (60, 'NvtxStartEndRange', 'NvtxStartEndRange'),
+    (75, 'NvtxDomainCreate', 'NvtxDomainCreate'), (76, 'NvtxDomainDestroy', 'NvtxDomainDestroy');
 
 -- Kept empty: the export has them, and its queries join them without needing a row.
 CREATE TABLE ENUM_CUPTI_STREAM_TYPE ("id" INTEGER NOT NULL PRIMARY KEY, "name" TEXT, "label" TEXT);
@@ -616,4 +626,9 @@ CREATE INDEX IF NOT EXISTS hc_attention_by_step ON hc_attention (run, step);
 CREATE INDEX IF NOT EXISTS hc_recall_by_step ON hc_recall (run, step);
 CREATE INDEX IF NOT EXISTS hc_kernel_by_correlation ON hc_kernel (correlation_id);
 CREATE INDEX IF NOT EXISTS hc_memcpy_by_correlation ON hc_memcpy (correlation_id);
+CREATE INDEX IF NOT EXISTS hc_memset_by_correlation ON hc_memset (correlation_id);
+CREATE INDEX IF NOT EXISTS hc_sync_by_correlation ON hc_sync (correlation_id);
 CREATE INDEX IF NOT EXISTS hc_api_by_correlation ON hc_api (correlation_id);
+-- The calls inside an NVTX range of a thread.
+CREATE INDEX IF NOT EXISTS hc_api_by_thread ON hc_api (thread, start_ns);
+CREATE INDEX IF NOT EXISTS hc_external_by_correlation ON hc_external (correlation_id);

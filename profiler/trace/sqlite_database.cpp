@@ -25,7 +25,7 @@ int checked_length(std::size_t size) {
 }
 
 /// file: URI of an absolute path, every byte that is not plain in %XX.
-std::string immutable_uri(const std::string& path) {
+std::string file_uri(const std::string& path, std::string_view parameter) {
     std::string uri = "file:";
     for (const char c : path) {
         const auto byte = static_cast<unsigned char>(c);
@@ -37,13 +37,22 @@ std::string immutable_uri(const std::string& path) {
             uri += escaped;
         }
     }
-    return uri + "?immutable=1";
+    return uri + "?" + std::string(parameter);
 }
 
 }  // namespace
 
+static_assert(SqliteFailure::kNotADatabase == SQLITE_NOTADB);
+
 bool SqliteFailure::is_corruption() const noexcept {
     return code_ == SQLITE_CORRUPT || code_ == SQLITE_NOTADB;
+}
+
+bool SqliteFailure::is_constraint() const noexcept {
+    return code_ == SQLITE_CONSTRAINT || code_ == SQLITE_MISMATCH;
+}
+bool SqliteFailure::was_interrupted() const noexcept {
+    return code_ == SQLITE_INTERRUPT;
 }
 
 Statement::Statement(sqlite3* database, std::string_view sql) : database_(database) {
@@ -133,10 +142,29 @@ bool Statement::is_null(int column) const {
     return sqlite3_column_type(statement_, column) == SQLITE_NULL;
 }
 
+Statement::Type Statement::type(int column) const {
+    switch (sqlite3_column_type(statement_, column)) {
+        case SQLITE_INTEGER:
+            return Type::kInteger;
+        case SQLITE_FLOAT:
+            return Type::kReal;
+        case SQLITE_TEXT:
+            return Type::kText;
+        case SQLITE_BLOB:
+            return Type::kBlob;
+        default:
+            return Type::kNull;
+    }
+}
+
 Database::Database(const std::string& path, Open mode) {
-    const std::string name = mode == Open::kImmutable ? immutable_uri(path) : path;
-    int flags = mode == Open::kReadWrite ? SQLITE_OPEN_READWRITE : SQLITE_OPEN_READONLY;
-    if (mode == Open::kImmutable) flags |= SQLITE_OPEN_URI;
+    std::string name = path;
+    if (mode == Open::kImmutable) name = file_uri(path, "immutable=1");
+    if (mode == Open::kCreate) name = file_uri(path, "mode=rwc");
+    int flags = SQLITE_OPEN_READONLY;
+    if (mode == Open::kReadWrite) flags = SQLITE_OPEN_READWRITE;
+    if (mode == Open::kCreate) flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
+    if (mode == Open::kImmutable || mode == Open::kCreate) flags |= SQLITE_OPEN_URI;
     // Without SQLite's own lock around every column; the header says who may call when.
     flags |= SQLITE_OPEN_NOMUTEX;
     const int code = sqlite3_open_v2(name.c_str(), &handle_, flags, nullptr);
@@ -156,10 +184,12 @@ Database::~Database() {
     close();
 }
 
-Database::Database(Database&& other) noexcept : handle_(std::exchange(other.handle_, nullptr)) {}
+Database::Database(Database&& other) noexcept
+    : handle_(std::exchange(other.handle_, nullptr)), stop_(std::move(other.stop_)) {}
 
 Database& Database::operator=(Database&& other) noexcept {
     std::swap(handle_, other.handle_);
+    std::swap(stop_, other.stop_);
     return *this;
 }
 
@@ -185,6 +215,40 @@ void Database::checkpoint() {
     // A reader in the way only postpones it.
     if (code != SQLITE_OK && (code & 0xff) != SQLITE_BUSY && (code & 0xff) != SQLITE_LOCKED) {
         fail(handle_, code);
+    }
+}
+
+void Database::interrupt_when(std::function<bool()> stop) {
+    sqlite3_progress_handler(handle_, 0, nullptr, nullptr);
+    stop_ = stop ? std::make_unique<std::function<bool()>>(std::move(stop)) : nullptr;
+    if (stop_ == nullptr) return;
+    constexpr int kSteps = 100'000;  // of SQLite's machine: some milliseconds
+    const auto ask = [](void* context) {
+        return (*static_cast<std::function<bool()>*>(context))() ? 1 : 0;
+    };
+    sqlite3_progress_handler(handle_, kSteps, ask, stop_.get());
+}
+
+void Database::attach_read_only(const std::string& path, std::string_view schema) {
+    const auto attach = [&](std::string_view parameter) {
+        Statement statement(handle_, "ATTACH ? AS ?");
+        const std::string uri = file_uri(path, parameter);
+        statement.bind(1, std::string_view(uri));
+        statement.bind(2, schema);
+        statement.run();
+        (void)query_integer("PRAGMA " + std::string(schema) + ".schema_version");
+    };
+    try {
+        attach("mode=ro");
+    } catch (const SqliteFailure& failure) {
+        if (failure.is_corruption()) throw;
+        // No lock can be had, or no log made beside it: read the file alone.
+        try {
+            execute("DETACH " + std::string(schema));
+        } catch (const SqliteFailure&) {
+            // It was not attached at all.
+        }
+        attach("immutable=1");
     }
 }
 

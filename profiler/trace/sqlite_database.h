@@ -4,6 +4,8 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
+#include <memory>
 #include <optional>
 #include <span>
 #include <stdexcept>
@@ -21,8 +23,12 @@ public:
     SqliteFailure(int code, const std::string& message)
         : std::runtime_error(message), code_(code) {}
     [[nodiscard]] int code() const noexcept { return code_; }
+    static constexpr int kNotADatabase = 26;  // SQLITE_NOTADB
     /// The file is damaged or no database, as opposed to locked, full or unreadable.
     [[nodiscard]] bool is_corruption() const noexcept;
+    [[nodiscard]] bool was_interrupted() const noexcept;
+    /// A value that the table's columns do not allow.
+    [[nodiscard]] bool is_constraint() const noexcept;
 
 private:
     int code_;
@@ -62,6 +68,8 @@ public:
     [[nodiscard]] std::string_view text(int column) const;
     [[nodiscard]] std::span<const std::byte> blob(int column) const;
     [[nodiscard]] bool is_null(int column) const;
+    enum class Type : std::uint8_t { kNull, kInteger, kReal, kText, kBlob };
+    [[nodiscard]] Type type(int column) const;
 
 private:
     sqlite3* database_ = nullptr;
@@ -73,6 +81,7 @@ class Database {
 public:
     enum class Open : std::uint8_t {
         kReadWrite,
+        kCreate,  ///< read and write an absolute path; made when it is not there
         kReadOnly,
         kImmutable,  ///< reads the file alone: no lock, no -wal
     };
@@ -92,6 +101,11 @@ public:
     [[nodiscard]] std::optional<std::int64_t> query_integer(std::string_view sql) const;
     /// Moves what is in the write-ahead log into the file, as far as readers let it.
     void checkpoint();
+    /// While statements run, asks `stop` now and then; when it says true they end with
+    /// SqliteFailure (was_interrupted()). `stop` must not throw. Empty: ask no more.
+    void interrupt_when(std::function<bool()> stop);
+    /// Makes the database of `path`, absolute, readable as `schema`. Only for kCreate.
+    void attach_read_only(const std::string& path, std::string_view schema);
     /// Gives up an open transaction, if there is one.
     void rollback() noexcept;
     void close() noexcept;
@@ -99,6 +113,7 @@ public:
 
 private:
     sqlite3* handle_ = nullptr;
+    std::unique_ptr<std::function<bool()>> stop_;  // at a fixed address: SQLite keeps it
 };
 
 }  // namespace hc::trace

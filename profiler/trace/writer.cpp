@@ -48,7 +48,7 @@ std::string cannot_write(const std::filesystem::path& path, std::string_view why
     return fmt::format("cannot write trace '{}': {}", path.string(), why);
 }
 
-/// Makes a complete, empty trace under a temporary name and moves it to `path`, so that nobody
+/// Makes a complete, empty trace under a temporary name and moves it to `absolute`, so that nobody
 /// meets half a schema and an old file stays until the new one opens.
 void create_file(const std::filesystem::path& path, const std::filesystem::path& absolute) {
     const std::string part = fmt::format("{}.part{}", absolute.string(), ::getpid());
@@ -83,6 +83,7 @@ struct Writer::Impl final : EntrySink {
     Impl(std::filesystem::path shown, std::filesystem::path file, const WriterOptions& options)
         : path(std::move(shown)),
           epoch_ns(now_ns()),
+          final_meta(options.final_meta),
           interval(std::max<std::int64_t>(1, options.commit_interval_ms)),
           queue(options.queue_bytes),
           names(*this),
@@ -226,6 +227,7 @@ struct Writer::Impl final : EntrySink {
 
     const std::filesystem::path path;  // as the user named it
     const std::int64_t epoch_ns;
+    const std::map<std::string, std::string> final_meta;
     const std::chrono::milliseconds interval;
     RecordQueue queue;
     ActivityNames names;
@@ -242,14 +244,15 @@ struct Writer::Impl final : EntrySink {
 };
 
 Writer::Writer(const std::filesystem::path& path, const WriterOptions& options) {
+    const std::filesystem::path& shown = options.shown_path.empty() ? path : options.shown_path;
     std::error_code error;
     const std::filesystem::path absolute = std::filesystem::absolute(path, error);
-    if (error || path.empty()) throw_io(cannot_write(path, "not a file name"));
-    create_file(path, absolute);
+    if (error || path.empty()) throw_io(cannot_write(shown, "not a file name"));
+    create_file(shown, absolute);
     try {
-        impl_ = std::make_unique<Impl>(path, absolute, options);
+        impl_ = std::make_unique<Impl>(shown, absolute, options);
     } catch (const SqliteFailure& failure) {
-        throw_io(cannot_write(path, failure.what()));
+        throw_io(cannot_write(shown, failure.what()));
     }
 }
 
@@ -413,6 +416,7 @@ void Writer::finish() {
         impl_->database.execute("BEGIN");
         impl_->database.execute(indexes_sql());
         impl_->write_heartbeat();
+        for (const auto& [key, value] : impl_->final_meta) impl_->inserter->set_meta(key, value);
         impl_->inserter->set_meta("clean_exit", "1");
         impl_->database.execute("COMMIT");
         impl_->database.checkpoint();

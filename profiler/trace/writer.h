@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <optional>
 #include <span>
@@ -20,6 +21,11 @@ struct WriterOptions {
     std::string command_line = {};
     std::size_t queue_bytes = std::size_t{64} << 20;  ///< bound of memory; full: callers wait
     std::int64_t commit_interval_ms = 250;
+    /// Named in errors in place of the file's own path, which may be a temporary one.
+    std::filesystem::path shown_path = {};
+    /// Rows of hc_meta that finish() leaves in place of the writer's own, for a file that speaks
+    /// of another session than this process (merged, imported).
+    std::map<std::string, std::string> final_meta = {};
 };
 
 /// Thread-safe. Rows keep the order of each calling thread. Times of a recorded run are now_ns()

@@ -8,16 +8,16 @@
 #include "engine/core/error.h"
 #include "profiler/trace/reader.h"
 #include "profiler/trace/writer.h"
-#include "random_activity.h"
-#include "sqlite_file.h"
+#include "tests/collect/sqlite_file.h"
+#include "tests/collect/activity_maker.h"
 #include "tests/support/paths.h"
 
 namespace hc::trace {
 namespace {
 
+using hc::test::ActivityMaker;
 using hc::test::SqliteFile;
 using hc::test::TemporaryFolder;
-using test::ActivityMaker;
 using ::testing::HasSubstr;
 
 /// Writes `steps` decode steps and returns what was written.

@@ -7,7 +7,7 @@
 #include "engine/core/error.h"
 #include "profiler/trace/reader.h"
 #include "profiler/trace/writer.h"
-#include "sqlite_file.h"
+#include "tests/collect/sqlite_file.h"
 #include "tests/support/paths.h"
 
 namespace hc::trace {
@@ -83,7 +83,7 @@ TEST(ActivityWriter, BringsEveryColumn) {
     EXPECT_EQ(
         file.rows("SELECT * FROM hc_memory_event"),
         (std::vector<Row>{{"600", "1048576", "-4096", "14", "16", "1", "2", "NULL", "NULL"}}));
-    EXPECT_EQ(file.rows("SELECT * FROM hc_external"), (std::vector<Row>{{"9", "42", "3"}}));
+    EXPECT_EQ(file.rows("SELECT * FROM hc_external"), (std::vector<Row>{{"9", "42", "3", "NULL"}}));
     EXPECT_EQ(file.one("SELECT name FROM PROCESSES WHERE globalPid = 5 << 24"), "python3");
     EXPECT_EQ(file.one("SELECT s.value FROM CUPTI_ACTIVITY_KIND_KERNEL k JOIN StringIds s "
                        "ON s.id = k.shortName WHERE k.graphNodeId = 77"),

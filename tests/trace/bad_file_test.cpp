@@ -11,7 +11,7 @@
 #include "profiler/trace/reader.h"
 #include "profiler/trace/schema.h"
 #include "random_run.h"
-#include "sqlite_file.h"
+#include "tests/collect/sqlite_file.h"
 #include "tests/support/paths.h"
 
 namespace hc::trace {

@@ -15,7 +15,7 @@
 #include "profiler/trace/reader.h"
 #include "profiler/trace/writer.h"
 #include "random_run.h"
-#include "sqlite_file.h"
+#include "tests/collect/sqlite_file.h"
 #include "tests/support/paths.h"
 
 namespace hc::trace {

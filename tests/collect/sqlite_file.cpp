@@ -1,4 +1,4 @@
-#include "sqlite_file.h"
+#include "tests/collect/sqlite_file.h"
 
 #include <gtest/gtest.h>
 

@@ -1,15 +1,15 @@
-#include "random_activity.h"
+#include "tests/collect/activity_maker.h"
 
 #include <algorithm>
 #include <string>
 
-namespace hc::trace::test {
+namespace hc::test {
 
-ActivityMaker::ActivityMaker(Writer& writer, std::uint64_t seed, std::int64_t pid,
+ActivityMaker::ActivityMaker(trace::Writer& writer, std::uint64_t seed, std::int64_t pid,
                              std::int64_t start_ns)
     : state_(seed * 2 + 1),
       pid_(pid),
-      thread_(global_thread_id(pid, pid)),
+      thread_(trace::global_thread_id(pid, pid)),
       now_ns_(start_ns),
       gpu_ns_(start_ns),
       copy_ns_(start_ns) {
@@ -17,7 +17,7 @@ ActivityMaker::ActivityMaker(Writer& writer, std::uint64_t seed, std::int64_t pi
     fetch_ = writer.stream_key({-1, pid, 0, 1, 13, "fetch", "fetch"});
     for (int i = 0; i < 40; ++i) {
         const std::string name = "kernel_" + std::to_string(i);
-        Launch launch;
+        trace::Launch launch;
         launch.name = writer.string_id("void " + name + "<float>(float*, int)");
         launch.short_name = writer.string_id(name);
         launch.grid = {static_cast<std::int32_t>(8 + i), 1, 1};
@@ -41,14 +41,14 @@ std::int64_t ActivityMaker::random(std::int64_t low, std::int64_t high) {
            static_cast<std::int64_t>((state_ >> 33) % static_cast<std::uint64_t>(high - low + 1));
 }
 
-std::int64_t ActivityMaker::add_api(ActivityBatch& batch, StringId name) {
+std::int64_t ActivityMaker::add_api(trace::ActivityBatch& batch, trace::StringId name) {
     const std::int64_t duration = random(1500, 6000);
     batch.apis.push_back({now_ns_, duration, ++correlation_, thread_, name, 0, 0});
     now_ns_ += duration + random(200, 2000);
     return correlation_;
 }
 
-void ActivityMaker::add_step(ActivityBatch& batch) {
+void ActivityMaker::add_step(trace::ActivityBatch& batch) {
     const std::int64_t step_start = now_ns_;
     for (int layer = 0; layer < 4; ++layer) {
         const std::int64_t layer_start = now_ns_;
@@ -84,4 +84,4 @@ void ActivityMaker::add_step(ActivityBatch& batch) {
                           step_name_, domain_, -1, 0x76b900});
 }
 
-}  // namespace hc::trace::test
+}  // namespace hc::test
