@@ -223,7 +223,8 @@ TEST_F(Report, TextFitsEightyColumnsAndHoldsOnlyWhatWasAskedFor) {
     EXPECT_EQ(all.exit_code, 0) << all.err;
     std::istringstream lines(all.out);
     for (std::string line; std::getline(lines, line);) {
-        if (line.find(".sqlite") == std::string::npos) EXPECT_LE(line.size(), 80U) << line;
+        if (line.find(".sqlite") != std::string::npos) continue;  // a path is as long as it is
+        EXPECT_LE(line.size(), 80U) << line;
     }
     EXPECT_THAT(all.out, AllOf(HasSubstr("Kernels by name"), HasSubstr("Copies by size"),
                                HasSubstr("Idle time by cause"), HasSubstr("API calls by name"),
