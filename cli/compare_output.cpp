@@ -22,7 +22,7 @@ using analysis::TimeDifference;
 using analysis::Verdict;
 
 const char* interval_title(bool single) {
-    return single ? "95 % within these two" : "95 % between recordings";
+    return single ? "95 % within" : "95 % between";
 }
 
 /// As a table says it; its foot explains.

@@ -187,7 +187,7 @@ std::string to_text(const DataTable& table, int width, std::size_t top) {
         }
         if (s > 0) others += 2 + widest;
     }
-    constexpr std::size_t kNarrowest = 24;
+    constexpr std::size_t kNarrowest = 18;
     const auto room = static_cast<std::size_t>(std::max(width, 1));
     const std::vector<std::string> names =
         short_names(table, rows, room > others + kNarrowest ? room - others : kNarrowest);

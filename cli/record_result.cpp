@@ -88,7 +88,13 @@ EventCounts count_events(const trace::Trace& trace) {
     for (const auto& [kind, count] : rows) {
         if (count > 0) out.rows.emplace_back(kind, count);
     }
-    out.lost = trace.losses();
+    constexpr std::string_view kLost = "lost_";
+    for (const auto& [key, value] : trace.all_meta()) {
+        if (!key.starts_with(kLost)) continue;
+        std::int64_t count = 0;
+        std::from_chars(value.data(), value.data() + value.size(), count);
+        if (count > 0) out.lost.emplace_back(key.substr(kLost.size()), count);
+    }
     return out;
 }
 

@@ -92,7 +92,7 @@ ReportData read_report(const std::string& path, const ReportRequest& request, Pr
     ReportData report;
     report.path = path;
     report.warning = trace.warning();
-    report.lost = trace.losses();
+    report.lost = analysis::lost_records(trace);
     report.command_line = trace.meta("command_line").value_or("");
     report.start_utc = trace.meta("start_utc").value_or("");
     report.streams = trace.streams();

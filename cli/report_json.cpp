@@ -138,7 +138,8 @@ std::size_t write_report_csv(const ReportData& data, const Sections& sections,
     std::map<std::string, DataTable> of_runs;
     for (const RunReport& run : data.runs) {
         for (DataTable& table : run_tables(run, sections)) {
-            append_with_run(of_runs[table.key], std::move(table), run.metrics.run.id);
+            DataTable& all = of_runs[table.key];
+            append_with_run(all, std::move(table), run.metrics.run.id);
         }
     }
     for (auto& [key, table] : of_runs) tables.push_back(std::move(table));

@@ -151,18 +151,30 @@ void read_host_side(const trace::Trace& trace, const StreamNumbers& streams, Act
     });
 }
 
-std::int64_t number_or_zero(const std::optional<std::string>& text) {
+std::int64_t number_or_zero(const std::string& text) {
     std::int64_t value = 0;
-    if (text) std::from_chars(text->data(), text->data() + text->size(), value);
+    std::from_chars(text.data(), text.data() + text.size(), value);
     return value;
 }
 
 }  // namespace
 
+std::vector<std::pair<std::string, std::int64_t>> lost_records(const trace::Trace& trace) {
+    constexpr std::string_view kPrefix = "lost_";
+    std::vector<std::pair<std::string, std::int64_t>> lost;
+    for (const auto& [key, value] : trace.all_meta()) {
+        const std::int64_t count = number_or_zero(value);
+        if (key.starts_with(kPrefix) && count > 0) {
+            lost.emplace_back(key.substr(kPrefix.size()), count);
+        }
+    }
+    return lost;
+}
+
 Activity load_activity(const trace::Trace& trace, Progress& progress) {
     Activity activity;
-    activity.lost = trace.losses();
-    activity.clock_error_ns = number_or_zero(trace.meta("clock_error_ns"));
+    activity.lost = lost_records(trace);
+    activity.clock_error_ns = number_or_zero(trace.meta("clock_error_ns").value_or(""));
     const trace::ActivityCounts counts = trace.activity_counts();
     if (counts.total() == 0) return activity;
     const trace::Strings& strings = trace.strings();

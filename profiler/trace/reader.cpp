@@ -5,7 +5,6 @@
 #include <sqlite3.h>
 #include <unistd.h>
 #include <cerrno>
-#include <charconv>
 #include <cstring>
 #include <map>
 #include <mutex>
@@ -217,18 +216,6 @@ std::optional<std::string> Trace::meta(const std::string& key) const {
 const std::map<std::string, std::string>& Trace::all_meta() const {
     return impl_->meta;
 }
-
-std::vector<std::pair<std::string, std::int64_t>> Trace::losses() const {
-    std::vector<std::pair<std::string, std::int64_t>> lost;
-    for (const auto& [key, value] : impl_->meta) {
-        if (!key.starts_with("lost_")) continue;
-        std::int64_t count = 0;
-        std::from_chars(value.data(), value.data() + value.size(), count);
-        if (count > 0) lost.emplace_back(key.substr(5), count);
-    }
-    return lost;
-}
-
 const std::vector<Run>& Trace::runs() const {
     return impl_->runs;
 }

@@ -7,7 +7,6 @@
 #include <memory>
 #include <optional>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "engine/core/progress.h"
@@ -39,8 +38,6 @@ public:
     [[nodiscard]] std::string warning() const;
     [[nodiscard]] std::optional<std::string> meta(const std::string& key) const;
     [[nodiscard]] const std::map<std::string, std::string>& all_meta() const;
-    /// Records that are missing, by cause (hc_meta's lost_CAUSE), those above 0.
-    [[nodiscard]] std::vector<std::pair<std::string, std::int64_t>> losses() const;
     [[nodiscard]] const std::vector<Run>& runs() const;
     [[nodiscard]] const std::vector<Stream>& streams() const;
     [[nodiscard]] std::vector<Value> values() const;
