@@ -24,7 +24,7 @@ namespace {
 /// effect: stopping the group stops both.
 constexpr std::array kForwarded{SIGINT, SIGTERM, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2};
 /// Those for which hcprof sets a disposition of its own, which must not reach the program.
-constexpr std::array kOurs{SIGINT, SIGTERM, SIGQUIT, SIGHUP, SIGUSR1,
+constexpr std::array kOurs{SIGINT,  SIGTERM, SIGQUIT, SIGHUP, SIGUSR1,
                            SIGUSR2, SIGPIPE, SIGXFSZ, SIGCHLD};
 
 struct ProcessState {
@@ -248,12 +248,16 @@ void ChildProcess::kill_all() {
     }
 }
 
-std::set<pid_t> ChildProcess::descendants() const { return descendants_of(::getpid()); }
+std::set<pid_t> ChildProcess::descendants() const {
+    return descendants_of(::getpid());
+}
 
 int ChildProcess::exit_code() const {
     return WIFEXITED(status_) ? WEXITSTATUS(status_) : 128 + WTERMSIG(status_);
 }
 
-int ChildProcess::end_signal() const { return WIFSIGNALED(status_) ? WTERMSIG(status_) : 0; }
+int ChildProcess::end_signal() const {
+    return WIFSIGNALED(status_) ? WTERMSIG(status_) : 0;
+}
 
 }  // namespace hc::cli

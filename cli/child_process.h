@@ -44,8 +44,8 @@ public:
     enum class Event { kProgramEnded, kOtherEnded, kSignal, kTimeout };
     struct Happening {
         Event event = Event::kTimeout;
-        int signal = 0;           ///< kSignal
-        bool delivered = false;   ///< kSignal: the terminal gave it to the program as well
+        int signal = 0;          ///< kSignal
+        bool delivered = false;  ///< kSignal: the terminal gave it to the program as well
     };
     /// Waits for the next thing to happen; without a timeout, for as long as it takes.
     [[nodiscard]] Happening wait(std::optional<std::chrono::milliseconds> timeout);

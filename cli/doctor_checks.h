@@ -1,5 +1,5 @@
-/// What the checks of `hcprof doctor` share. A check looks and never fails: a part that is missing is
-/// an answer.
+/// What the checks of `hcprof doctor` share. A check looks and never fails: a part that is missing
+/// is an answer.
 #pragma once
 
 #include <cstdint>

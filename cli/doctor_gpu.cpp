@@ -3,9 +3,9 @@
 #include <link.h>
 #include <sys/resource.h>
 
+#include <fmt/format.h>
 #include <array>
 #include <filesystem>
-#include <fmt/format.h>
 #include <string_view>
 
 #include "cli/doctor_checks.h"

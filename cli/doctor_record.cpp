@@ -2,9 +2,9 @@
 // NVTX, and whether another profiler is in the way.
 #include <dlfcn.h>
 
+#include <fmt/format.h>
 #include <array>
 #include <cstdint>
-#include <fmt/format.h>
 
 #include "cli/doctor_checks.h"
 #include "cli/injection_library.h"
@@ -42,8 +42,7 @@ Finding check_recording(const std::string& program_dir) {
                 "build again, or name a good libhcprof-inject.so in HCPROF_INJECT"};
     }
     if (::dlsym(injected.handle, "InitializeInjection") == nullptr) {
-        return {State::kMissing,
-                fmt::format("'{}' is no injection library", injected.library.path),
+        return {State::kMissing, fmt::format("'{}' is no injection library", injected.library.path),
                 "unset HCPROF_INJECT, or name libhcprof-inject.so there"};
     }
     return {State::kOk, injected.library.path + "; needs no root", ""};

@@ -7,9 +7,9 @@
 namespace hc::cli {
 
 struct InjectionLibrary {
-    std::string path;                  ///< absolute; empty when there is none
-    std::string why_not;               ///< then: one line
-    std::vector<std::string> advice;   ///< and what to do about it
+    std::string path;                 ///< absolute; empty when there is none
+    std::string why_not;              ///< then: one line
+    std::vector<std::string> advice;  ///< and what to do about it
 };
 
 /// $HCPROF_INJECT alone where it is set, else beside the program, in ../lib and in a build tree.

@@ -6,6 +6,8 @@
 #include <dlfcn.h>
 #include <unistd.h>
 
+#include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cerrno>
@@ -14,8 +16,6 @@
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
-#include <fmt/format.h>
-#include <fmt/ranges.h>
 #include <iterator>
 #include <memory>
 #include <optional>
@@ -60,8 +60,8 @@ void say(const std::string& text) {
     std::fputs(("hcprof: " + text + "\n").c_str(), stderr);
 }
 
-/// Living processes of the program in that state. Their ids are looked for among our descendants: in
-/// another process namespace a program's ids mean nothing here.
+/// Living processes of the program in that state. Their ids are looked for among our descendants:
+/// in another process namespace a program's ids mean nothing here.
 std::int64_t count_state(const std::vector<ProcessStatus>& processes, const ChildProcess& program,
                          std::string_view state) {
     std::set<pid_t> pids;
@@ -85,10 +85,12 @@ public:
         if (options_.wait == "program") return;
         bool told = false;
         while (!given_up_) {
-            const std::int64_t left = count_state(folder_.statuses(), program_, inject::kStateRecording);
+            const std::int64_t left =
+                count_state(folder_.statuses(), program_, inject::kStateRecording);
             if (left == 0) return;
             if (!std::exchange(told, true)) {
-                say(fmt::format("the program has ended; waiting for {} of its processes, which "
+                say(
+                    fmt::format("the program has ended; waiting for {} of its processes, which "
                                 "{} still recorded (Ctrl+C: wait no longer)",
                                 left, left == 1 ? "is" : "are"));
             }
@@ -226,9 +228,10 @@ int record(const Options& options, const Context& context) {
     ChildProcess program;
     // A Ctrl+C before there was a program to take it.
     if (context.interrupted->load()) throw Error(ExitCode::kInterrupted, "interrupted");
-    const int error = program.start({.arguments = context.program,
-                                     .environment = folder.environment(library.path, options.collect),
-                                     .ignored = context.ignored_signals});
+    const int error =
+        program.start({.arguments = context.program,
+                       .environment = folder.environment(library.path, options.collect),
+                       .ignored = context.ignored_signals});
     if (error != 0) return start_failed(context.program.front(), error);
     Supervisor supervisor(program, folder, options);
     supervisor.run();
@@ -258,9 +261,8 @@ void setup_record(CLI::App& app, const Context& context) {
     command->add_option("-o,--output", options->output,
                         "Trace file (default: the program's name with .sqlite)");
     command->add_flag("--force", options->force, "Replace the file if there is one");
-    CLI::Option* duration =
-        command->add_option("--duration", options->duration_s,
-                            "Collect for so many seconds only; the program runs on");
+    CLI::Option* duration = command->add_option(
+        "--duration", options->duration_s, "Collect for so many seconds only; the program runs on");
     command->add_flag("--stop-program", options->stop_program,
                       "End the program (SIGTERM) when the duration is over");
     command->add_option("--capture-range", options->collect.capture_range,
@@ -282,12 +284,12 @@ void setup_record(CLI::App& app, const Context& context) {
     command->footer(std::string(help_text("record")));
     command->callback([command, options, duration, &context] {
         if (const std::vector<std::string> extra = command->remaining(); !extra.empty()) {
-            throw_usage(extra.front().starts_with("-")
-                            ? fmt::format("unknown option '{}' (see hcprof record --help)",
-                                          extra.front())
-                            : fmt::format("'--' must stand before the program: hcprof record "
-                                          "[OPTIONS] -- {} ...",
-                                          extra.front()));
+            throw_usage(
+                extra.front().starts_with("-")
+                    ? fmt::format("unknown option '{}' (see hcprof record --help)", extra.front())
+                    : fmt::format("'--' must stand before the program: hcprof record "
+                                  "[OPTIONS] -- {} ...",
+                                  extra.front()));
         }
         if (duration->count() > 0) options->collect.duration_s = options->duration_s;
         *context.exit_code = record(*options, context);

@@ -4,11 +4,11 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include <fmt/format.h>
 #include <algorithm>
 #include <cerrno>
 #include <charconv>
 #include <cstring>
-#include <fmt/format.h>
 #include <nlohmann/json.hpp>
 #include <set>
 #include <system_error>
@@ -35,7 +35,8 @@ constexpr int kMaxNumber = 10'000;
 fs::path numbered(const fs::path& path, int n) {
     if (n <= 1) return path;
     fs::path out = path;
-    out.replace_filename(fmt::format("{}-{}{}", path.stem().string(), n, path.extension().string()));
+    out.replace_filename(
+        fmt::format("{}-{}{}", path.stem().string(), n, path.extension().string()));
     return out;
 }
 
@@ -81,9 +82,11 @@ fs::path move_into_place(const fs::path& from, const OutputName& output) {
 EventCounts count_events(const trace::Trace& trace) {
     const trace::ActivityCounts c = trace.activity_counts();
     const std::pair<const char*, std::int64_t> rows[] = {
-        {"kernel", c.kernels}, {"memcpy", c.memcpys},       {"memset", c.memsets},
-        {"sync", c.syncs},     {"api", c.apis},             {"nvtx", c.nvtx},
-        {"overhead", c.overheads}, {"memory", c.memory_events}, {"external", c.externals}};
+        {"kernel", c.kernels},     {"memcpy", c.memcpys},
+        {"memset", c.memsets},     {"sync", c.syncs},
+        {"api", c.apis},           {"nvtx", c.nvtx},
+        {"overhead", c.overheads}, {"memory", c.memory_events},
+        {"external", c.externals}};
     EventCounts out;
     for (const auto& [kind, count] : rows) {
         if (count > 0) out.rows.emplace_back(kind, count);
@@ -141,8 +144,7 @@ fs::path put_together(const std::vector<fs::path>& traces, const fs::path& folde
                       const std::set<pid_t>& known, std::vector<std::string>& warnings) {
     if (traces.size() == 1 && closed_cleanly(traces.front())) return traces.front();
     const fs::path merged = folder / "merged.sqlite";
-    const trace::MergeResult result =
-        trace::merge_traces(traces, merged, command_line, progress);
+    const trace::MergeResult result = trace::merge_traces(traces, merged, command_line, progress);
     for (const std::string& warning : result.warnings) {
         const std::string text = in_words_of_processes(warning, folder, known);
         if (!text.empty()) warnings.push_back(text);
@@ -282,10 +284,10 @@ RecordResult collect_result(RecordFolder& folder, const OutputName& output,
         }
     } catch (const Error& error) {
         folder.keep();
-        throw Error(error.code(),
-                    fmt::format("{}; the traces of the {} are kept in '{}'", error.what(),
-                                traces.size() == 1 ? "process" : "processes",
-                                folder.path().string()));
+        throw Error(
+            error.code(),
+            fmt::format("{}; the traces of the {} are kept in '{}'", error.what(),
+                        traces.size() == 1 ? "process" : "processes", folder.path().string()));
     }
     if (!result.file) {
         result.nothing = why_nothing(result.processes);
@@ -304,11 +306,13 @@ std::string summary_text(const RecordResult& result) {
         struct Word {
             std::string_view kind, one, many;
         };
-        constexpr Word kWords[] = {
-            {"kernel", "kernel", "kernels"},        {"memcpy", "copy", "copies"},
-            {"memset", "memset", "memsets"},        {"sync", "wait", "waits"},
-            {"api", "API call", "API calls"},       {"nvtx", "NVTX event", "NVTX events"},
-            {"memory", "allocation event", "allocation events"}};
+        constexpr Word kWords[] = {{"kernel", "kernel", "kernels"},
+                                   {"memcpy", "copy", "copies"},
+                                   {"memset", "memset", "memsets"},
+                                   {"sync", "wait", "waits"},
+                                   {"api", "API call", "API calls"},
+                                   {"nvtx", "NVTX event", "NVTX events"},
+                                   {"memory", "allocation event", "allocation events"}};
         std::string events;
         for (const Word& word : kWords) {
             if (const std::int64_t n = result.counts.of(word.kind); n > 0) {

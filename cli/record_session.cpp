@@ -1,10 +1,10 @@
 #include "cli/record_session.h"
 
+#include <fmt/format.h>
 #include <algorithm>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
-#include <fmt/format.h>
 #include <fstream>
 #include <nlohmann/json.hpp>
 
@@ -75,8 +75,7 @@ std::optional<ProcessStatus> read_status(const fs::path& path) {
 RecordFolder::RecordFolder(const fs::path& output) {
     std::error_code error;
     const fs::path absolute = fs::absolute(output, error);
-    std::string pattern =
-        (absolute.parent_path() / ".hcprof-record.XXXXXX").string();
+    std::string pattern = (absolute.parent_path() / ".hcprof-record.XXXXXX").string();
     if (::mkdtemp(pattern.data()) == nullptr) {
         throw_io(fmt::format("cannot write '{}': no folder for it can be made beside it: {}",
                              output.string(), std::strerror(errno)));

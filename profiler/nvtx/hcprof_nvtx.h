@@ -97,7 +97,9 @@ static inline HCPROF_UNUSED void hcprof_run(const char* name, const char* model)
     hcprof_mark("run name=%s model=%s", name, model);
 }
 
-static inline HCPROF_UNUSED void hcprof_step_push(long long id) { hcprof_push("step id=%lld", id); }
+static inline HCPROF_UNUSED void hcprof_step_push(long long id) {
+    hcprof_push("step id=%lld", id);
+}
 
 /* The prompt's pass: before the decode steps. */
 static inline HCPROF_UNUSED void hcprof_prefill_push(long long id) {

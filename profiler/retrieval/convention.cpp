@@ -75,7 +75,9 @@ bool parse_word(std::string_view text, std::optional<Enum>& out) {
 
 enum class Outcome { kTaken, kUnknown, kWrong };
 
-Outcome outcome(bool right) { return right ? Outcome::kTaken : Outcome::kWrong; }
+Outcome outcome(bool right) {
+    return right ? Outcome::kTaken : Outcome::kWrong;
+}
 
 Outcome take_real(std::string_view text, std::optional<double>& out) {
     double value = 0;
@@ -162,7 +164,30 @@ void take_payload(std::int64_t payload, Message& m) {
     if (!names_fetches && !m.id) m.id = payload;
 }
 
+template <typename T>
+void take_later(std::optional<T>& field, const std::optional<T>& later) {
+    if (later) field = later;
+}
+
 }  // namespace
+
+void merge_fields(Message& into, const Message& m) {
+    into.kind = m.kind;
+    into.op = m.op;
+    take_later(into.id, m.id), take_later(into.step, m.step), take_later(into.layer, m.layer);
+    take_later(into.head, m.head), take_later(into.sequence, m.sequence);
+    take_later(into.base, m.base), take_later(into.check, m.check), take_later(into.rows, m.rows);
+    take_later(into.wanted, m.wanted), take_later(into.pieces, m.pieces);
+    take_later(into.bytes, m.bytes), take_later(into.due, m.due), take_later(into.batch, m.batch);
+    take_later(into.window, m.window), take_later(into.lag, m.lag);
+    take_later(into.prompt, m.prompt), take_later(into.median, m.median);
+    take_later(into.threshold, m.threshold), take_later(into.triggered, m.triggered);
+    take_later(into.superseded, m.superseded), take_later(into.phase, m.phase);
+    take_later(into.way, m.way);
+    if (!m.overlaps.empty()) into.overlaps = m.overlaps;
+    if (!m.name.empty()) into.name = m.name;
+    if (!m.model.empty()) into.model = m.model;
+}
 
 Parsed parse_message(std::string_view text, std::optional<std::int64_t> payload) {
     Parsed out;
@@ -186,8 +211,8 @@ Parsed parse_message(std::string_view text, std::optional<std::int64_t> payload)
                 out.unknown_fields.emplace_back(name.substr(0, kShown));
                 break;
             case Outcome::kWrong:
-                out.problem = fmt::format("{}: '{}' is no value of {}", kind,
-                                          value.substr(0, kShown), name);
+                out.problem =
+                    fmt::format("{}: '{}' is no value of {}", kind, value.substr(0, kShown), name);
                 return out;
         }
     }

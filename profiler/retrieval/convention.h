@@ -40,6 +40,9 @@ struct Message {
     std::string name, model;
 };
 
+/// Fields that both give become those of `later`.
+void merge_fields(Message& into, const Message& later);
+
 /// What is wrong with a text, else the message. The integer payload is the `id` of a step, check
 /// or fetch and the `fetch` of a commit or use that do not name one in the text.
 struct Parsed {

@@ -17,9 +17,13 @@ constexpr std::int32_t kPushPop = 59;
 constexpr std::int32_t kMark = 34;
 
 /// NVTX_PAYLOAD_TYPE_*: uint64, int64, uint32, int32.
-bool is_integer(std::int32_t type) { return type == 1 || type == 2 || type == 4 || type == 5; }
+bool is_integer(std::int32_t type) {
+    return type == 1 || type == 2 || type == 4 || type == 5;
+}
 
-std::int64_t pid_of(std::int64_t thread) { return thread >> 24; }
+std::int64_t pid_of(std::int64_t thread) {
+    return thread >> 24;
+}
 
 void read_events(const trace::Trace& trace, std::string_view domain, Progress& progress,
                  DomainActivity& out) {
@@ -96,8 +100,7 @@ void read_work(const trace::Trace& trace, const Streams& streams, Progress& prog
 
 }  // namespace
 
-DomainActivity read_domain(const trace::Trace& trace, std::string_view domain,
-                           Progress& progress) {
+DomainActivity read_domain(const trace::Trace& trace, std::string_view domain, Progress& progress) {
     DomainActivity out;
     read_events(trace, domain, progress, out);
     if (out.events.empty()) return out;

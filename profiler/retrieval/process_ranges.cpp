@@ -9,7 +9,9 @@
 namespace hc::retrieval {
 namespace {
 
-std::int64_t pid_of(std::int64_t thread) { return thread >> 24; }
+std::int64_t pid_of(std::int64_t thread) {
+    return thread >> 24;
+}
 
 /// Its number within the thread's events stands in `event`.
 struct ThreadRange {
@@ -41,9 +43,9 @@ void match_calls(std::span<const DomainEvent> events, std::size_t first_event,
 
 template <typename Row>
 std::span<const Row> rows_of_thread(const std::vector<Row>& rows, std::int64_t thread) {
-    const auto [from, to] = std::equal_range(
-        rows.begin(), rows.end(), Row{.thread = thread},
-        [](const Row& a, const Row& b) { return a.thread < b.thread; });
+    const auto [from, to] =
+        std::equal_range(rows.begin(), rows.end(), Row{.thread = thread},
+                         [](const Row& a, const Row& b) { return a.thread < b.thread; });
     return {from, to};
 }
 
@@ -106,8 +108,7 @@ ProcessRanges one_process(const DomainActivity& activity, std::size_t begin, std
 
 }  // namespace
 
-std::vector<ProcessRanges> ranges_by_process(const DomainActivity& activity,
-                                             Problems& problems) {
+std::vector<ProcessRanges> ranges_by_process(const DomainActivity& activity, Problems& problems) {
     std::vector<ProcessRanges> out;
     // Sorted by thread, and a thread's upper bits are its process.
     for (std::size_t begin = 0; begin < activity.events.size();) {

@@ -27,7 +27,7 @@ struct Range {
 
 struct ProcessRanges {
     std::int64_t pid = 0;
-    std::vector<Range> ranges;         ///< by start, thread
+    std::vector<Range> ranges;  ///< by start, thread
     std::vector<GpuWork> work;  ///< all of the process, by start
 };
 

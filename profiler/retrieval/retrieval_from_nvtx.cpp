@@ -28,29 +28,6 @@ struct Group {
     WorkList work;    ///< by start
 };
 
-template <typename T>
-void take_later(std::optional<T>& field, const std::optional<T>& later) {
-    if (later) field = later;
-}
-
-void merge_fields(Message& into, const Message& m) {
-    into.kind = m.kind;
-    into.op = m.op;
-    take_later(into.id, m.id), take_later(into.step, m.step), take_later(into.layer, m.layer);
-    take_later(into.head, m.head), take_later(into.sequence, m.sequence);
-    take_later(into.base, m.base), take_later(into.check, m.check), take_later(into.rows, m.rows);
-    take_later(into.wanted, m.wanted), take_later(into.pieces, m.pieces);
-    take_later(into.bytes, m.bytes), take_later(into.due, m.due), take_later(into.batch, m.batch);
-    take_later(into.window, m.window), take_later(into.lag, m.lag);
-    take_later(into.prompt, m.prompt), take_later(into.median, m.median);
-    take_later(into.threshold, m.threshold), take_later(into.triggered, m.triggered);
-    take_later(into.superseded, m.superseded), take_later(into.phase, m.phase);
-    take_later(into.way, m.way);
-    if (!m.overlaps.empty()) into.overlaps = m.overlaps;
-    if (!m.name.empty()) into.name = m.name;
-    if (!m.model.empty()) into.model = m.model;
-}
-
 double median_of(std::vector<double> values) {
     return analysis::distribution(std::move(values)).median;
 }
@@ -63,8 +40,11 @@ std::int32_t narrow(const std::optional<std::int64_t>& value, std::int32_t other
 class Importer {
 public:
     Importer(ProcessRanges process, Problems& problems)
-        : pid_(process.pid), ranges_(std::move(process.ranges)), work_(std::move(process.work)),
-          problems_(problems), steps_(ranges_, problems) {}
+        : pid_(process.pid),
+          ranges_(std::move(process.ranges)),
+          work_(std::move(process.work)),
+          problems_(problems),
+          steps_(ranges_, problems) {}
 
     trace::AppendedRun run() {
         checks_ = group(MessageKind::kCheck, number_of_check_);
@@ -140,8 +120,7 @@ private:
             // Copies of a step that belong to nothing are neither computation nor a fetch.
             if (step && !work.kernel) continue;
             const auto last = open.find(work.stream);
-            if (last == open.end() ||
-                work.start_ns - made[last->second].op.op.end_ns > kJoinNs) {
+            if (last == open.end() || work.start_ns - made[last->second].op.op.end_ns > kJoinNs) {
                 open[work.stream] = made.size();
                 made.push_back({fresh_op(range, work), r});
             }
@@ -245,8 +224,8 @@ private:
         if (!g.work.empty()) return;
         for (const std::size_t r : g.ranges) {
             if (ranges_[r].end_ns < 0) continue;
-            f.start_ns = f.start_ns < 0 ? ranges_[r].start_ns
-                                        : std::min(f.start_ns, ranges_[r].start_ns);
+            f.start_ns =
+                f.start_ns < 0 ? ranges_[r].start_ns : std::min(f.start_ns, ranges_[r].start_ns);
             f.end_ns = std::max(f.end_ns, ranges_[r].end_ns);
         }
         if (!f.superseded) {
@@ -349,8 +328,9 @@ private:
             d.median = m.median ? *m.median : m.overlaps.empty() ? 0 : median_of(m.overlaps);
             d.threshold = m.threshold.value_or(0);
             const bool measured = m.threshold && (m.median || !m.overlaps.empty());
-            d.triggered =
-                m.triggered ? *m.triggered : measured ? d.median < d.threshold : fetched[i];
+            d.triggered = m.triggered ? *m.triggered
+                          : measured  ? d.median < d.threshold
+                                      : fetched[i];
             out_.drift.push_back(std::move(d));
         }
     }
@@ -367,8 +347,7 @@ private:
 };
 
 /// A run stands for one device: that of the process's first work.
-void name_machine(const DomainActivity& activity, std::int32_t device,
-                  trace::AppendedRun& run) {
+void name_machine(const DomainActivity& activity, std::int32_t device, trace::AppendedRun& run) {
     run.device = device;
     for (const trace::Gpu& gpu : activity.gpus) {
         if (gpu.device != device) continue;

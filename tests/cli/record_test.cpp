@@ -1,173 +1,27 @@
-// hcprof record: the program runs as it would alone, and what its processes wrote becomes one trace.
+// hcprof record: the program runs as it would alone, and what its processes wrote becomes one
+// trace.
 //
 // The recorded program is record_double (tests/cli/double), which stands for the injection library
 // in itself: there is no GPU here, and nothing in this file says anything about CUDA or CUPTI.
-#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <signal.h>
-#include <sys/ioctl.h>
 #include <sys/resource.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
-#include <chrono>
-#include <cstdlib>
-#include <filesystem>
-#include <fstream>
-#include <functional>
 #include <map>
 #include <nlohmann/json.hpp>
-#include <optional>
-#include <set>
 #include <sstream>
-#include <string>
-#include <vector>
 
 #include "engine/core/error.h"
-#include "profiler/trace/reader.h"
-#include "tests/support/paths.h"
-#include "tests/support/process.h"
+#include "tests/cli/record_fixture.h"
 
 namespace hc {
 namespace {
 
-namespace fs = std::filesystem;
 using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Not;
 using ::testing::StartsWith;
-using Clock = std::chrono::steady_clock;
-
-std::string read_all(const fs::path& path) {
-    std::ifstream file(path, std::ios::binary);
-    return {std::istreambuf_iterator<char>(file), {}};
-}
-
-double seconds_since(Clock::time_point start) {
-    return std::chrono::duration<double>(Clock::now() - start).count();
-}
-
-/// Waits up to 20 s; a machine under load is slow.
-bool wait_until(const std::function<bool()>& condition) {
-    const Clock::time_point start = Clock::now();
-    while (seconds_since(start) < 20) {
-        if (condition()) return true;
-        ::usleep(5'000);
-    }
-    return false;
-}
-
-std::string shell_quoted(const std::vector<std::string>& words) {
-    std::string out;
-    for (const std::string& word : words) out += "'" + word + "' ";
-    return out;
-}
-
-class Record : public ::testing::Test {
-protected:
-    Record() : hcprof_(test::built_program("hcprof")), double_(test::built_program("record_double")) {
-        fs::create_directory(dir());
-    }
-    ~Record() override {
-        if (running_ > 0) {
-            ::kill(-running_, SIGKILL);
-            int status = 0;
-            ::waitpid(running_, &status, 0);
-        }
-    }
-
-    /// The folder in which hcprof runs and that only it writes to.
-    [[nodiscard]] fs::path dir() const { return folder_.path() / "work"; }
-    [[nodiscard]] std::string output() const { return (dir() / "out.sqlite").string(); }
-
-    [[nodiscard]] std::vector<std::string> command(const std::vector<std::string>& options,
-                                                   const std::vector<std::string>& program) const {
-        std::vector<std::string> out{hcprof_, "record"};
-        out.insert(out.end(), options.begin(), options.end());
-        out.emplace_back("--");
-        out.insert(out.end(), program.begin(), program.end());
-        return out;
-    }
-    /// Any file will do as the library: nothing here loads it.
-    [[nodiscard]] std::vector<std::string> environment() const {
-        return {"HCPROF_INJECT=" + double_};
-    }
-    [[nodiscard]] std::vector<std::string> doubled(std::vector<std::string> actions) const {
-        actions.insert(actions.begin(), double_);
-        return actions;
-    }
-    test::ProcessResult record(const std::vector<std::string>& options,
-                               const std::vector<std::string>& program,
-                               std::vector<std::string> more_environment = {}) const {
-        std::vector<std::string> env = environment();
-        env.insert(env.end(), more_environment.begin(), more_environment.end());
-        // From its own folder, so that default names land there.
-        std::vector<std::string> words{"/bin/sh", "-c", "cd \"$0\" && exec \"$@\"", dir().string()};
-        for (std::string& word : command(options, program)) words.push_back(std::move(word));
-        return test::run_process(words, env);
-    }
-    test::ProcessResult record_out(const std::vector<std::string>& actions,
-                                   std::vector<std::string> options = {}) const {
-        options.insert(options.begin(), {"-o", output()});
-        return record(options, doubled(actions));
-    }
-
-    /// Starts in the background; `setup` runs in the child and sees to a process group of its own.
-    void start(const std::vector<std::string>& options, const std::vector<std::string>& program,
-               const std::function<void()>& setup = [] { ::setpgid(0, 0); }) {
-        const std::vector<std::string> words = command(options, program);
-        const std::string out = (folder_.path() / "out").string();
-        const std::string err = (folder_.path() / "err").string();
-        running_ = ::fork();
-        if (running_ == 0) {
-            ::dup2(::open("/dev/null", O_RDONLY), 0);
-            ::dup2(::open(out.c_str(), O_WRONLY | O_CREAT, 0600), 1);
-            ::dup2(::open(err.c_str(), O_WRONLY | O_CREAT, 0600), 2);
-            setup();
-            ::setenv("HCPROF_INJECT", double_.c_str(), 1);
-            std::vector<char*> argv;
-            for (const std::string& w : words) argv.push_back(const_cast<char*>(w.c_str()));
-            argv.push_back(nullptr);
-            ::execv(argv[0], argv.data());
-            ::_exit(127);
-        }
-    }
-    /// Its exit code, or nothing after 20 s.
-    std::optional<int> finish() {
-        int status = 0;
-        if (!wait_until([&] { return ::waitpid(running_, &status, WNOHANG) == running_; })) {
-            return std::nullopt;
-        }
-        running_ = -1;
-        return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-    }
-    [[nodiscard]] std::string out() const { return read_all(folder_.path() / "out"); }
-    [[nodiscard]] std::string err() const { return read_all(folder_.path() / "err"); }
-    [[nodiscard]] std::string marker() const { return (folder_.path() / "marker").string(); }
-    [[nodiscard]] bool wait_for_marker() const {
-        return wait_until([&] { return fs::exists(marker()) && fs::file_size(marker()) > 0; });
-    }
-    [[nodiscard]] pid_t marker_pid() const { return std::stoi(read_all(marker())); }
-
-    /// Names in the working folder, hidden ones included.
-    [[nodiscard]] std::set<std::string> files() const {
-        std::set<std::string> out;
-        for (const auto& entry : fs::directory_iterator(dir())) {
-            out.insert(entry.path().filename().string());
-        }
-        return out;
-    }
-    [[nodiscard]] std::int64_t kernels(const fs::path& path) const {
-        return trace::Trace(path).activity_counts().kernels;
-    }
-
-    const test::TemporaryFolder folder_;
-    const std::string hcprof_, double_;
-    pid_t running_ = -1;
-};
 
 // ---- The program runs as it would alone
 
@@ -195,9 +49,9 @@ TEST_F(Record, StandardStreamsPassThrough) {
 
 TEST_F(Record, ArgumentsArriveAsTheyWereTyped) {
     const test::ProcessResult r =
-        record({"-o", output()}, {"/bin/sh", "-c", "for a; do echo \"<$a>\"; done; exec " + double_ +
-                                                       " cuda=1",
-                                  "sh", "--output", "", "--", "a b", "[1,2]", "-o"});
+        record({"-o", output()},
+               {"/bin/sh", "-c", "for a; do echo \"<$a>\"; done; exec " + double_ + " cuda=1", "sh",
+                "--output", "", "--", "a b", "[1,2]", "-o"});
     EXPECT_EQ(r.exit_code, 0) << r.err;
     EXPECT_EQ(r.out, "<--output>\n<>\n<-->\n<a b>\n<[1,2]>\n<-o>\n");
 }
@@ -237,8 +91,7 @@ TEST_F(Record, SignalDispositionsAreThoseThatHcprofWasStartedWith) {
     const test::ProcessResult plain = record_out(ask, {"--force"});
     EXPECT_EQ(plain.out, "1 default\n2 default\n13 default\n15 default\n17 default\n25 default\n");
     // As nohup and a shell's background job do.
-    const std::vector<std::string> words =
-        command({"-o", output(), "--force"}, doubled(ask));
+    const std::vector<std::string> words = command({"-o", output(), "--force"}, doubled(ask));
     const test::ProcessResult nohup = test::run_process(
         {"/bin/sh", "-c", "trap '' HUP INT; " + shell_quoted(words)}, environment());
     EXPECT_EQ(nohup.out, "1 ignored\n2 ignored\n13 default\n15 default\n17 default\n25 default\n");
@@ -262,9 +115,9 @@ TEST_F(Record, HcprofItselfMayHaveNoStandardError) {
 
 TEST_F(Record, ProcessesAreMergedIntoOneFile) {
     const test::ProcessResult r =
-        record({"-o", output()}, {"/bin/sh", "-c",
-                                  double_ + " cuda=2 & " + double_ + " cuda=3 & wait; " + double_ +
-                                      " cuda=4"});
+        record({"-o", output()},
+               {"/bin/sh", "-c",
+                double_ + " cuda=2 & " + double_ + " cuda=3 & wait; " + double_ + " cuda=4"});
     EXPECT_EQ(r.exit_code, 0) << r.err;
     EXPECT_THAT(r.err, HasSubstr("3 processes, 9 kernels"));
     EXPECT_EQ(kernels(output()), 9);
@@ -275,20 +128,20 @@ TEST_F(Record, ProcessesAreMergedIntoOneFile) {
 }
 
 TEST_F(Record, ExecChainsAreFollowed) {
-    const test::ProcessResult r = record(
-        {"-o", output()},
-        {"/bin/sh", "-c", "exec /bin/sh -c 'exec env A=b " + double_ + " cuda=5 exit=4'"});
+    const test::ProcessResult r =
+        record({"-o", output()},
+               {"/bin/sh", "-c", "exec /bin/sh -c 'exec env A=b " + double_ + " cuda=5 exit=4'"});
     EXPECT_EQ(r.exit_code, 4) << r.err;
     EXPECT_EQ(kernels(output()), 5);
 }
 
 TEST_F(Record, AProcessThatOutlivesTheProgramIsWaitedFor) {
-    const test::ProcessResult r = record(
-        {"-o", output()}, {"/bin/sh", "-c",
-                           // Gone only once the other one is being recorded.
-                           "setsid " + double_ + " cuda=1 touch=" + marker() +
-                               " sleep=700 cuda=4 & while [ ! -s " + marker() +
-                               " ]; do sleep 0.05; done; exit 3"});
+    const test::ProcessResult r =
+        record({"-o", output()}, {"/bin/sh", "-c",
+                                  // Gone only once the other one is being recorded.
+                                  "setsid " + double_ + " cuda=1 touch=" + marker() +
+                                      " sleep=700 cuda=4 & while [ ! -s " + marker() +
+                                      " ]; do sleep 0.05; done; exit 3"});
     EXPECT_EQ(r.exit_code, 3) << r.err;
     EXPECT_THAT(r.err, HasSubstr("waiting for 1 of its processes"));
     EXPECT_EQ(kernels(output()), 5);
@@ -298,9 +151,9 @@ TEST_F(Record, AProcessThatOutlivesTheProgramIsWaitedFor) {
 TEST_F(Record, WaitProgramTakesWhatIsThere) {
     const Clock::time_point began = Clock::now();
     start({"-o", output(), "--wait", "program"},
-          {"/bin/sh", "-c", "setsid " + double_ + " cuda=2 touch=" + marker() +
-                                " sleep=60000 & while [ ! -s " + marker() +
-                                " ]; do sleep 0.05; done; exit 0"});
+          {"/bin/sh", "-c",
+           "setsid " + double_ + " cuda=2 touch=" + marker() + " sleep=60000 & while [ ! -s " +
+               marker() + " ]; do sleep 0.05; done; exit 0"});
     EXPECT_EQ(finish(), 0) << err();
     EXPECT_LT(seconds_since(began), 30);
     EXPECT_THAT(err(), HasSubstr("still runs"));
@@ -311,9 +164,9 @@ TEST_F(Record, WaitProgramTakesWhatIsThere) {
 
 TEST_F(Record, ProcessesThatAreNotRecordedAreNotWaitedFor) {
     const Clock::time_point began = Clock::now();
-    start({"-o", output()},
-          {"/bin/sh", "-c", "(echo $$ > /dev/null; exec sleep 60) & echo $! > " + marker() + "; " +
-                                double_ + " cuda=1"});
+    start({"-o", output()}, {"/bin/sh", "-c",
+                             "(echo $$ > /dev/null; exec sleep 60) & echo $! > " + marker() + "; " +
+                                 double_ + " cuda=1"});
     EXPECT_EQ(finish(), 0) << err();
     EXPECT_LT(seconds_since(began), 30);
     EXPECT_EQ(::kill(marker_pid(), SIGKILL), 0) << "it lives on, as it would have";
@@ -321,9 +174,9 @@ TEST_F(Record, ProcessesThatAreNotRecordedAreNotWaitedFor) {
 
 TEST_F(Record, NoZombiesAreLeftWhileTheProgramRuns) {
     // Orphans come to hcprof, which must not collect them at the end only.
-    start({"-o", output()},
-          {"/bin/sh", "-c", "for i in 1 2 3 4 5; do (/bin/true & ); done; exec " + double_ +
-                                " cuda=1 touch=" + marker() + " sleep=1500"});
+    start({"-o", output()}, {"/bin/sh", "-c",
+                             "for i in 1 2 3 4 5; do (/bin/true & ); done; exec " + double_ +
+                                 " cuda=1 touch=" + marker() + " sleep=1500"});
     ASSERT_TRUE(wait_for_marker());
     ::usleep(300'000);
     int zombies = 0;
@@ -339,152 +192,6 @@ TEST_F(Record, NoZombiesAreLeftWhileTheProgramRuns) {
     }
     EXPECT_EQ(zombies, 0);
     EXPECT_EQ(finish(), 0) << err();
-}
-
-// ---- Signals
-
-TEST_F(Record, SignalsToHcprofReachTheProgramOnce) {
-    for (const int signal : {SIGINT, SIGTERM, SIGQUIT, SIGHUP, SIGUSR1}) {
-        fs::remove(marker());
-        fs::remove(folder_.path() / "out");
-        const std::string number = std::to_string(signal);
-        start({"-o", output(), "--force"}, doubled({"cuda=2", "trap=" + number,
-                                                    "touch=" + marker(), "await=" + number,
-                                                    "exit=5"}));
-        ASSERT_TRUE(wait_for_marker());
-        ::kill(running_, signal);
-        EXPECT_EQ(finish(), 5) << signal << err();
-        EXPECT_EQ(out(), "signal " + number + " came 1 times\n");
-        EXPECT_EQ(kernels(output()), 2);
-        EXPECT_THAT(files(), ElementsAre("out.sqlite"));
-    }
-}
-
-TEST_F(Record, AProgramThatASignalEndsIsStillMerged) {
-    start({"-o", output()}, {"/bin/sh", "-c", double_ + " cuda=2; exec " + double_ + " cuda=3 touch=" +
-                                                  marker() + " sleep=60000"});
-    ASSERT_TRUE(wait_for_marker());
-    ::kill(running_, SIGTERM);
-    EXPECT_EQ(finish(), 128 + SIGTERM) << err();
-    EXPECT_EQ(kernels(output()), 5);
-    EXPECT_THAT(files(), ElementsAre("out.sqlite"));
-}
-
-TEST_F(Record, ASecondInterruptEndsAProgramThatIgnoresTheFirst) {
-    start({"-o", output()}, {"/bin/sh", "-c", "trap '' INT; " + double_ + " cuda=4 trap=2 touch=" +
-                                                  marker() + " sleep=60000 & wait"});
-    ASSERT_TRUE(wait_for_marker());
-    const pid_t grandchild = marker_pid();
-    ::kill(running_, SIGINT);
-    ::usleep(200'000);
-    EXPECT_EQ(::kill(grandchild, 0), 0) << "the first one is the program's to decide";
-    ::kill(running_, SIGINT);
-    EXPECT_EQ(finish(), 128 + SIGKILL) << err();
-    EXPECT_NE(::kill(grandchild, 0), 0) << "the whole tree ends";
-    EXPECT_EQ(kernels(output()), 4) << "what was recorded is kept";
-    EXPECT_THAT(files(), ElementsAre("out.sqlite"));
-}
-
-/// hcprof in the foreground of a terminal of its own; what is typed goes to the whole group.
-class Terminal {
-public:
-    Terminal() : master_(::posix_openpt(O_RDWR | O_NOCTTY)) {
-        ::grantpt(master_);
-        ::unlockpt(master_);
-        name_ = ::ptsname(master_);
-        ::fcntl(master_, F_SETFL, O_NONBLOCK);
-    }
-    ~Terminal() { ::close(master_); }
-    Terminal(const Terminal&) = delete;
-    Terminal& operator=(const Terminal&) = delete;
-    /// In the child: the terminal controls its session, and keeps its standard input.
-    void enter() const {
-        ::setsid();
-        const int slave = ::open(name_.c_str(), O_RDWR);
-        ::ioctl(slave, TIOCSCTTY, 0);
-        ::dup2(slave, 0);
-    }
-    void type(char c) const { ASSERT_EQ(::write(master_, &c, 1), 1); }
-
-private:
-    int master_;
-    std::string name_;
-};
-
-TEST_F(Record, CtrlCOnATerminalReachesTheProgramOnce) {
-    const Terminal terminal;
-    start({"-o", output()},
-          doubled({"cuda=2", "trap=2", "touch=" + marker(), "await=2", "exit=9"}),
-          [&] { terminal.enter(); });
-    ASSERT_TRUE(wait_for_marker());
-    terminal.type('\x03');
-    EXPECT_EQ(finish(), 9) << err();
-    EXPECT_EQ(out(), "signal 2 came 1 times\n");
-    EXPECT_EQ(kernels(output()), 2);
-}
-
-TEST_F(Record, CtrlCOnATerminalEndsAProgramThatDoesNotCatchIt) {
-    const Terminal terminal;
-    start({"-o", output()}, doubled({"cuda=2", "touch=" + marker(), "sleep=60000"}),
-          [&] { terminal.enter(); });
-    ASSERT_TRUE(wait_for_marker());
-    terminal.type('\x03');
-    EXPECT_EQ(finish(), 128 + SIGINT) << err();
-    EXPECT_EQ(kernels(output()), 2);
-    EXPECT_THAT(files(), ElementsAre("out.sqlite"));
-}
-
-TEST_F(Record, CtrlZStopsBothAndTheyGoOn) {
-    // The stop signal of a session's only group is dropped (it would be an orphan): a shell between.
-    const Terminal terminal;
-    start({"-o", output()}, doubled({"cuda=2", "touch=" + marker(), "sleep=500"}), [&] {
-        terminal.enter();
-        const pid_t job = ::fork();
-        if (job == 0) {
-            ::setpgid(0, 0);
-            ::signal(SIGTTOU, SIG_IGN);
-            ::tcsetpgrp(0, ::getpid());
-            ::signal(SIGTTOU, SIG_DFL);
-            return;  // goes on to be hcprof
-        }
-        // The shell: waits for the stop, tells, continues the job, and takes its exit code.
-        int status = 0;
-        ::waitpid(job, &status, WUNTRACED);
-        const bool stopped = WIFSTOPPED(status);
-        ::kill(-job, SIGCONT);
-        if (stopped) ::waitpid(job, &status, 0);
-        ::_exit(stopped && WIFEXITED(status) ? 40 + WEXITSTATUS(status) : 1);
-    });
-    ASSERT_TRUE(wait_for_marker());
-    terminal.type('\x1a');
-    EXPECT_EQ(finish(), 40) << err();
-    EXPECT_EQ(kernels(output()), 2);
-}
-
-// ---- Durations
-
-TEST_F(Record, StopProgramEndsItWhenTheCollectionIsOver) {
-    const Clock::time_point began = Clock::now();
-    start({"-o", output(), "--duration", "0.3", "--stop-program"},
-          doubled({"cuda=2", "sleep=60000"}));
-    EXPECT_EQ(finish(), 0) << err();
-    EXPECT_LT(seconds_since(began), 30);
-    EXPECT_EQ(kernels(output()), 2);
-}
-
-TEST_F(Record, StopProgramFollowsTheLibraryWithACaptureRange) {
-    start({"-o", output(), "--duration", "0.2", "--stop-program", "--capture-range", "x"},
-          doubled({"cuda=2", "finish", "touch=" + marker(), "sleep=60000"}));
-    ASSERT_TRUE(wait_for_marker());
-    EXPECT_EQ(finish(), 0) << err();
-    EXPECT_EQ(kernels(output()), 2);
-}
-
-TEST_F(Record, WithoutStopProgramItRunsOn) {
-    start({"-o", output(), "--duration", "0.1"},
-          doubled({"cuda=2", "sleep=1500", "out=still here", "exit=6"}));
-    EXPECT_EQ(finish(), 6) << err();
-    EXPECT_EQ(out(), "still here\n");
 }
 
 // ---- What can go wrong
@@ -525,7 +232,8 @@ TEST_F(Record, WrongUseStartsNothing) {
         expect({"--kinds", wrong, "--", double_, touch}, ExitCode::kUsage, "--kinds has");
     }
     expect({"--api", "some", "--", double_, touch}, ExitCode::kUsage, "--api");
-    expect({"-o", "/nowhere/x.sqlite", "--", double_, touch}, ExitCode::kIo, "no folder '/nowhere'");
+    expect({"-o", "/nowhere/x.sqlite", "--", double_, touch}, ExitCode::kIo,
+           "no folder '/nowhere'");
     expect({"-o", dir().string(), "--", double_, touch}, ExitCode::kIo, "it is a folder");
     EXPECT_FALSE(fs::exists(marker()));
 }
@@ -568,8 +276,7 @@ TEST_F(Record, AProgramWithoutCudaSaysSoAndWritesNothing) {
     EXPECT_EQ(r.error_lines(), 1) << r.err;
     EXPECT_THAT(r.err, HasSubstr("no CUDA activity was recorded, nothing is written: "));
     EXPECT_THAT(files(), IsEmpty());
-    const test::ProcessResult hidden =
-        record({}, doubled({}), {"CUDA_VISIBLE_DEVICES="});
+    const test::ProcessResult hidden = record({}, doubled({}), {"CUDA_VISIBLE_DEVICES="});
     EXPECT_THAT(hidden.err, HasSubstr("CUDA_VISIBLE_DEVICES is '', which hides every GPU"));
 }
 
@@ -580,8 +287,9 @@ TEST_F(Record, WhyALibraryFailedIsSaid) {
     EXPECT_EQ(all.error_lines(), 1) << all.err;
     EXPECT_THAT(all.err, HasSubstr("nothing is written: " + reason));
     // One of two: the other is in the trace, and the failure is a warning.
-    const test::ProcessResult one = record(
-        {"-o", output()}, {"/bin/sh", "-c", double_ + " 'fail=no permission'; " + double_ + " cuda=1"});
+    const test::ProcessResult one =
+        record({"-o", output()},
+               {"/bin/sh", "-c", double_ + " 'fail=no permission'; " + double_ + " cuda=1"});
     EXPECT_EQ(one.exit_code, 0);
     EXPECT_THAT(one.err, AllOf(HasSubstr("warning: not recorded, double ("),
                                HasSubstr("): no permission"), HasSubstr("1 kernel,")));
@@ -601,8 +309,8 @@ TEST_F(Record, ALibraryThatIsNotThereIsSaidBeforeTheProgramStarts) {
     // A copy of hcprof with nothing beside it.
     const std::string alone = (folder_.path() / "hcprof").string();
     fs::copy_file(hcprof_, alone);
-    const test::ProcessResult r =
-        test::run_process({alone, "record", "--", double_, "touch=" + marker()}, {"HCPROF_INJECT="});
+    const test::ProcessResult r = test::run_process(
+        {alone, "record", "--", double_, "touch=" + marker()}, {"HCPROF_INJECT="});
     EXPECT_EQ(r.exit_code, static_cast<int>(ExitCode::kUnavailable)) << r.err;
     EXPECT_EQ(r.error_lines(), 1) << r.err;
     EXPECT_THAT(r.err, HasSubstr("libhcprof-inject.so"));
@@ -619,7 +327,8 @@ TEST_F(Record, AnotherProfilersVariableIsReplacedWithAWarning) {
 TEST_F(Record, AFullDiskKeepsTheProcessesFilesAndNamesThem) {
     // The merge may not write as much as the processes did: a limit of hcprof's own file size.
     start({"-o", output()},
-          {"/bin/sh", "-c", "ulimit -f unlimited; " + double_ + " cuda=1000; " + double_ + " cuda=1000"},
+          {"/bin/sh", "-c",
+           "ulimit -f unlimited; " + double_ + " cuda=1000; " + double_ + " cuda=1000"},
           [] {
               ::setpgid(0, 0);
               const rlimit limit{200'000, RLIM_INFINITY};
@@ -663,7 +372,8 @@ TEST_F(Record, StatusFilesOfAnyContentsAreSurvived) {
 // ---- Summaries
 
 TEST_F(Record, JsonIsTheLastLineOfStandardOutput) {
-    const test::ProcessResult r = record_out({"out=first", "cuda=2", "lose=5", "exit=4"}, {"--json"});
+    const test::ProcessResult r =
+        record_out({"out=first", "cuda=2", "lose=5", "exit=4"}, {"--json"});
     EXPECT_EQ(r.exit_code, 4);
     std::istringstream lines(r.out);
     std::string first, second, third;
@@ -678,8 +388,7 @@ TEST_F(Record, JsonIsTheLastLineOfStandardOutput) {
     EXPECT_EQ(j.at("lost").at("dropped"), 5);
     EXPECT_EQ(j.at("processes").at(0).at("state"), "finished");
     EXPECT_TRUE(j.at("nothing_recorded").is_null());
-    const nlohmann::json none =
-        nlohmann::json::parse(record({"--json"}, doubled({})).out);
+    const nlohmann::json none = nlohmann::json::parse(record({"--json"}, doubled({})).out);
     EXPECT_TRUE(none.at("file").is_null());
     EXPECT_NE(none.at("nothing_recorded"), "");
 }
@@ -719,7 +428,9 @@ TEST_F(Record, RetrievalsOfNvtxRangesBecomeARunThatReportShows) {
 class RecordWithLibrary : public Record {
 protected:
     /// Skips where the build has no CUPTI headers.
-    [[nodiscard]] bool built() const { return fs::exists(library()) && fs::exists(stub()) && fs::exists(victim()); }
+    [[nodiscard]] bool built() const {
+        return fs::exists(library()) && fs::exists(stub()) && fs::exists(victim());
+    }
     [[nodiscard]] static fs::path lib(const std::string& name) {
         return fs::path(test::built_program("x")).parent_path().parent_path() / "lib" / name;
     }

@@ -1,4 +1,5 @@
-// The runs made of NVTX ranges, in a file: what is written is what reads back, once, all or nothing.
+// The runs made of NVTX ranges, in a file: what is written is what reads back, once, all or
+// nothing.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 

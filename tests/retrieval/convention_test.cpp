@@ -28,8 +28,9 @@ std::string problem(std::string_view text) {
 }
 
 TEST(Convention, GivesEveryFieldOfACheck) {
-    const Message m = good("check id=7 step=12 layer=3 head=1 seq=2 base=64 overlaps=0.25,0.5 "
-                           "median=0.375 threshold=0.5 triggered=1");
+    const Message m = good(
+        "check id=7 step=12 layer=3 head=1 seq=2 base=64 overlaps=0.25,0.5 "
+        "median=0.375 threshold=0.5 triggered=1");
     EXPECT_EQ(m.kind, MessageKind::kCheck);
     EXPECT_EQ(m.op, OpKind::kDriftTopk);
     EXPECT_EQ(m.id, 7);
@@ -46,8 +47,9 @@ TEST(Convention, GivesEveryFieldOfACheck) {
 }
 
 TEST(Convention, GivesEveryFieldOfAFetchAndOfARun) {
-    const Message f = good("fetch id=1 check=7 layer=3 rows=512 wanted=600 runs=4 bytes=1048576 "
-                           "way=gather due=13 superseded=0");
+    const Message f = good(
+        "fetch id=1 check=7 layer=3 rows=512 wanted=600 runs=4 bytes=1048576 "
+        "way=gather due=13 superseded=0");
     EXPECT_EQ(f.kind, MessageKind::kFetch);
     EXPECT_EQ(f.check, 7);
     EXPECT_EQ(f.rows, 512);
@@ -109,8 +111,9 @@ TEST(Convention, WrongTextsAreProblemsThatSayWhat) {
 
 TEST(Convention, AnyBytesAtAllAreSurvived) {
     std::mt19937 random(7);
-    const std::string words[] = {"fetch", "check", "step", "use", "commit", " ", "=", "id=", ",",
-                                 "1",     "-",     "9",    "\xff", "overlaps=", "fetch=", "\n"};
+    const std::string words[] = {"fetch", "check",     "step",   "use", "commit", " ",
+                                 "=",     "id=",       ",",      "1",   "-",      "9",
+                                 "\xff",  "overlaps=", "fetch=", "\n"};
     for (int round = 0; round < 20'000; ++round) {
         std::string text;
         for (auto n = random() % 12; n > 0; --n) {

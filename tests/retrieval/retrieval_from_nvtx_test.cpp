@@ -78,14 +78,12 @@ public:
                              return std::tuple(a.thread, a.start_ns, -a.end_ns) <
                                     std::tuple(b.thread, b.start_ns, -b.end_ns);
                          });
-        std::stable_sort(activity_.calls.begin(), activity_.calls.end(),
-                         [](const auto& a, const auto& b) {
-                             return std::tuple(a.thread, a.start_ns) <
-                                    std::tuple(b.thread, b.start_ns);
-                         });
         std::stable_sort(
-            activity_.work.begin(), activity_.work.end(),
-            [](const auto& a, const auto& b) { return a.start_ns < b.start_ns; });
+            activity_.calls.begin(), activity_.calls.end(), [](const auto& a, const auto& b) {
+                return std::tuple(a.thread, a.start_ns) < std::tuple(b.thread, b.start_ns);
+            });
+        std::stable_sort(activity_.work.begin(), activity_.work.end(),
+                         [](const auto& a, const auto& b) { return a.start_ns < b.start_ns; });
         return retrieval_from_nvtx(activity_);
     }
 
@@ -273,8 +271,8 @@ TEST(RetrievalFromNvtx, PiecesFarApartAreOperationsOfTheirOwn) {
         .launch(120, 2)
         .launch(130, 3)
         .copy(1, 1000, 2000, 1)
-        .copy(2, 3000, 4000, 1)     // 1,000 ns later: still one
-        .copy(3, 5001, 6000, 1);    // 1,001 ns later: another
+        .copy(2, 3000, 4000, 1)   // 1,000 ns later: still one
+        .copy(3, 5001, 6000, 1);  // 1,001 ns later: another
     const ImportedRuns out = rows.convert();
     const auto& run = out.runs.front();
     ASSERT_THAT(run.ops, SizeIs(2));
@@ -356,14 +354,14 @@ TEST(RetrievalFromNvtx, ProcessesAreRunsOfTheirOwnAlsoWithEqualIds) {
 TEST(RetrievalFromNvtx, BrokenEventsAreCountedAndLeftOut) {
     Rows rows;
     rows.range("step", 0, 100)
-        .range("step", 50, 150)              // overlaps
-        .range("step", 200, -1)              // never ended
-        .range("fetch layer=x", 10, 20)      // no number
+        .range("step", 50, 150)          // overlaps
+        .range("step", 200, -1)          // never ended
+        .range("fetch layer=x", 10, 20)  // no number
         .launch(15, 1)
-        .kernel(1, 1000, 1100)               // belongs to what is left out
-        .mark("hello", 30)                   // no kind
-        .range("use fetch=9", 40, 45)        // of nothing
-        .range("fetch id=1 check=4", 60, 70) // of no check
+        .kernel(1, 1000, 1100)                // belongs to what is left out
+        .mark("hello", 30)                    // no kind
+        .range("use fetch=9", 40, 45)         // of nothing
+        .range("fetch id=1 check=4", 60, 70)  // of no check
         .mark("fetch id=2 superseded=1", 80);
     const ImportedRuns out = rows.convert();
     const auto& run = out.runs.front();
@@ -373,21 +371,24 @@ TEST(RetrievalFromNvtx, BrokenEventsAreCountedAndLeftOut) {
     EXPECT_EQ(run.fetches[0].check_id, -1);
     EXPECT_TRUE(run.fetches[1].superseded);
     EXPECT_EQ(run.fetches[1].start_ns, -1);
-    EXPECT_THAT(out.problems,
-                ::testing::UnorderedElementsAre(
-                    std::pair("step that overlaps another", 1), std::pair("step that never ended", 1),
-                    std::pair("fetch: 'x' is no value of layer", 1),
-                    std::pair("unknown kind 'hello'", 1),
-                    std::pair("commit or use of a fetch that is not there", 1),
-                    std::pair("fetch of a check that is not there", 1),
-                    std::pair("fetch without work of the GPU", 1),
-                    std::pair("fetch without commit or use", 1)));
+    EXPECT_THAT(
+        out.problems,
+        ::testing::UnorderedElementsAre(
+            std::pair("step that overlaps another", 1), std::pair("step that never ended", 1),
+            std::pair("fetch: 'x' is no value of layer", 1), std::pair("unknown kind 'hello'", 1),
+            std::pair("commit or use of a fetch that is not there", 1),
+            std::pair("fetch of a check that is not there", 1),
+            std::pair("fetch without work of the GPU", 1),
+            std::pair("fetch without commit or use", 1)));
     EXPECT_THAT(out.warning(), HasSubstr("and 4 more kinds"));
 }
 
 TEST(RetrievalFromNvtx, AProgramWithoutStepsGetsOneOverEverything) {
     Rows rows;
-    rows.range("fetch id=1", 100, 200).launch(110, 1).copy(1, 1000, 1100, 5).mark("check id=1", 400);
+    rows.range("fetch id=1", 100, 200)
+        .launch(110, 1)
+        .copy(1, 1000, 1100, 5)
+        .mark("check id=1", 400);
     const ImportedRuns out = rows.convert();
     ASSERT_THAT(out.runs.front().steps, SizeIs(1));
     EXPECT_EQ(out.runs.front().steps[0].start_ns, 100);

@@ -29,7 +29,9 @@ using hc::trace::Writer;
 
 volatile sig_atomic_t g_signals[65];
 
-extern "C" void count_signal(int signal) { g_signals[signal] = g_signals[signal] + 1; }
+extern "C" void count_signal(int signal) {
+    g_signals[signal] = g_signals[signal] + 1;
+}
 
 /// The pattern of environment.h: %p is the process id, %% a percent sign.
 std::string expand(const char* pattern) {
@@ -104,8 +106,9 @@ public:
         const std::string path = expand(pattern);
         std::ofstream(path + ".new")
             << "{\"pid\": " << ::getpid() << ", \"state\": \"" << state << "\", \"reason\": \""
-            << reason << "\", \"executable\": \"/usr/bin/double\", \"rows\": {\"kernel\": "
-            << kernels_ << "}, \"lost\": {}}";
+            << reason
+            << "\", \"executable\": \"/usr/bin/double\", \"rows\": {\"kernel\": " << kernels_
+            << "}, \"lost\": {}}";
         std::filesystem::rename(path + ".new", path);
     }
 
@@ -169,11 +172,13 @@ int main(int argc, char** argv) {
         {"out", [](const std::string& text) { std::cout << text << std::endl; }},
         {"err", [](const std::string& text) { std::cerr << text << std::endl; }},
         {"cat", [](const std::string&) { std::cout << std::cin.rdbuf() << std::flush; }},
-        {"env", [](const std::string& name) {
+        {"env",
+         [](const std::string& name) {
              const char* value = std::getenv(name.c_str());
              std::cout << name << '=' << (value == nullptr ? "(unset)" : value) << std::endl;
          }},
-        {"ignored", [](const std::string& signal) {
+        {"ignored",
+         [](const std::string& signal) {
              struct sigaction action {};
              ::sigaction(std::stoi(signal), nullptr, &action);
              sigset_t mask;
@@ -185,7 +190,8 @@ int main(int argc, char** argv) {
         {"trap", [](const std::string& signal) { trap(std::stoi(signal)); }},
         {"touch", [](const std::string& path) { std::ofstream(path) << ::getpid() << '\n'; }},
         // Waits for a trapped signal, a moment longer for more, and says how often it came.
-        {"await", [](const std::string& signal) {
+        {"await",
+         [](const std::string& signal) {
              const int number = std::stoi(signal);
              for (int i = 0; i < 1000 && g_signals[number] == 0; ++i) ::usleep(10'000);
              ::usleep(300'000);

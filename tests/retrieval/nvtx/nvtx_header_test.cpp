@@ -90,14 +90,14 @@ TEST(NvtxHelper, TheHeaderSpeaksTheConvention) {
     std::setlocale(LC_NUMERIC, "C");
 
     EXPECT_EQ(g_domain, std::string(kDomain));
-    EXPECT_THAT(g_texts,
-                ElementsAre("mark run name=mine model=llama", "push step id=0 phase=prefill", "pop",
-                            "push step id=1", "push check id=7 layer=3 head=1", "pop",
-                            "mark check id=7 median=0.250000 threshold=0.500000 triggered=1",
-                            "push fetch id=9 layer=3 rows=512 check=7 bytes=1048576", "pop",
-                            "push fetch id=10 layer=4 rows=16", "pop", "push commit fetch=9 layer=3",
-                            "pop", "push use fetch=9 layer=3", "pop", "push attention layer=5",
-                            "pop", "pop"));
+    EXPECT_THAT(
+        g_texts,
+        ElementsAre("mark run name=mine model=llama", "push step id=0 phase=prefill", "pop",
+                    "push step id=1", "push check id=7 layer=3 head=1", "pop",
+                    "mark check id=7 median=0.250000 threshold=0.500000 triggered=1",
+                    "push fetch id=9 layer=3 rows=512 check=7 bytes=1048576", "pop",
+                    "push fetch id=10 layer=4 rows=16", "pop", "push commit fetch=9 layer=3", "pop",
+                    "push use fetch=9 layer=3", "pop", "push attention layer=5", "pop", "pop"));
     for (const std::string& text : g_texts) {
         if (text != "pop") static_cast<void>(parsed(text));
     }
@@ -140,9 +140,8 @@ TEST(NvtxHelper, ThePythonModuleSpeaksTheConvention) {
                               "  with hc.use(fetch=[2, 4], layer=3): pass\n"
                               "  hc.mark('check', id=7, median=0.25, triggered=True,"
                               " overlaps=[0.25, 1e-9])\n";
-    const std::string run =
-        "PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=" + folder.path().string() + ":" +
-        (test::source_dir() / "profiler/nvtx").string() + " python3 " + program;
+    const std::string run = "PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=" + folder.path().string() + ":" +
+                            (test::source_dir() / "profiler/nvtx").string() + " python3 " + program;
     const test::ProcessResult r = test::run_process({"/bin/sh", "-c", run});
     ASSERT_EQ(r.exit_code, 0) << r.err;
     std::istringstream lines(r.out);
@@ -151,20 +150,20 @@ TEST(NvtxHelper, ThePythonModuleSpeaksTheConvention) {
         EXPECT_EQ(rest.substr(0, 7), " hcprof") << rest;
         texts.push_back(what + rest.substr(7));
     }
-    EXPECT_THAT(texts,
-                ElementsAre("mark run name=my_system model=llama", "push step id=1 phase=decode",
-                            "push fetch id=2 layer=3 rows=5", "pop", "push use fetch=2,4 layer=3",
-                            "pop",
-                            "mark check id=7 median=0.250000 triggered=1 overlaps=0.250000,0.000000",
-                            "pop"));
+    EXPECT_THAT(
+        texts,
+        ElementsAre("mark run name=my_system model=llama", "push step id=1 phase=decode",
+                    "push fetch id=2 layer=3 rows=5", "pop", "push use fetch=2,4 layer=3", "pop",
+                    "mark check id=7 median=0.250000 triggered=1 overlaps=0.250000,0.000000",
+                    "pop"));
     for (const std::string& text : texts) {
         if (text != "pop") static_cast<void>(parsed(text));
     }
     // And without the package it does nothing.
-    const std::string alone = "PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=" +
-                              (test::source_dir() / "profiler/nvtx").string() +
-                              " python3 -S -c \"import sys; sys.modules['nvtx'] = None; "
-                              "import hcprof_nvtx as hc\nwith hc.step(1): hc.mark('run')\"";
+    const std::string alone =
+        "PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=" + (test::source_dir() / "profiler/nvtx").string() +
+        " python3 -S -c \"import sys; sys.modules['nvtx'] = None; "
+        "import hcprof_nvtx as hc\nwith hc.step(1): hc.mark('run')\"";
     EXPECT_EQ(test::run_process({"/bin/sh", "-c", alone}).exit_code, 0);
 }
 
