@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <string>
+#include <vector>
 
 namespace CLI {
 class App;
@@ -16,11 +17,15 @@ struct Context {
     std::string command_line;                       ///< as typed, for traces
     std::string program_dir;                        ///< where hcprof and hcprof-view lie
     const std::atomic<bool>* interrupted = nullptr; ///< set by Ctrl-C
+    std::vector<std::string> program;               ///< record: what stands behind "--"
+    std::vector<int> ignored_signals;               ///< by whoever started hcprof (nohup)
+    int* exit_code = nullptr;                       ///< record: that of the program
 };
 
 /// `context` is borrowed and must outlive `app`.
 void setup_calibrate(CLI::App& app, const Context& context);
 void setup_profile(CLI::App& app, const Context& context);
+void setup_record(CLI::App& app, const Context& context);
 void setup_report(CLI::App& app, const Context& context);
 void setup_compare(CLI::App& app, const Context& context);
 void setup_simulate(CLI::App& app, const Context& context);

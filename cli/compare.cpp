@@ -1,47 +1,46 @@
-// hcprof compare: what became faster or slower between two runs, and whether the steps can tell.
+// hcprof compare: what became faster or slower between two programs, each recorded once or several
+// times, and whether that can be told.
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <unistd.h>
+
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <charconv>
 #include <filesystem>
 #include <memory>
-#include <nlohmann/json.hpp>
 #include <optional>
 
 #include "cli/command.h"
+#include "cli/compare_output.h"
 #include "cli/format.h"
 #include "cli/help_texts.h"
 #include "cli/output.h"
-#include "cli/table.h"
 #include "cli/terminal.h"
 #include "engine/core/error.h"
-#include "profiler/analysis/compare.h"
+#include "profiler/analysis/load_activity.h"
+#include "profiler/analysis/welch.h"
 #include "profiler/trace/reader.h"
 
 namespace hc::cli {
 namespace {
 
-using Json = nlohmann::ordered_json;
-
 struct Options {
-    std::string a, b;
+    std::vector<std::string> traces;
+    std::vector<std::string> with;
+    std::string range;
     std::optional<double> fail_if_slower;  ///< percent
+    std::size_t top = 10;
     bool json = false;
 };
 
-/// One of the two arguments: FILE or FILE:RUN.
-struct Side {
-    std::string name;  ///< "A", "B"
+/// One argument: FILE or FILE:RUN.
+struct Recording {
+    std::string file;
     trace::Trace trace;
+    bool named = false;            ///< the user named the run
     std::vector<trace::Run> runs;  ///< the one that was named, else those with decode steps
-};
-
-/// One pair of runs and what came of it.
-struct Pair {
-    analysis::RunSummary a, b;
-    std::string label_a, label_b;
-    analysis::Comparison comparison;
+    bool has_activity = false;
 };
 
 using RunPair = std::pair<trace::Run, trace::Run>;
@@ -50,10 +49,6 @@ struct Pairing {
     std::vector<RunPair> pairs;
     std::vector<std::string> left_over;  ///< runs without a partner, as people read them
 };
-
-std::string describe(const std::string& side, const trace::Run& run) {
-    return fmt::format("{} run {} ({})", side, run.id, run_label(run));
-}
 
 /// The run in FILE:RUN. A file that has such a name as it stands is meant as it stands.
 std::optional<trace::RunId> split_run(std::string& argument) {
@@ -72,26 +67,36 @@ std::optional<trace::RunId> split_run(std::string& argument) {
     return run;
 }
 
-Side open_side(const std::string& name, std::string argument, Progress& progress) {
+Recording open_recording(std::string argument, Progress& progress) {
     const std::optional<trace::RunId> named = split_run(argument);
-    Side side{name, trace::Trace(argument), {}};
-    if (const std::string warning = side.trace.warning(); !warning.empty()) {
+    Recording recording{argument, trace::Trace(argument), named.has_value(), {}, false};
+    if (const std::string warning = recording.trace.warning(); !warning.empty()) {
         print_warning(fmt::format("{}: {}", argument, warning));
     }
+    recording.has_activity = recording.trace.activity_counts().total() > 0;
     if (named) {
-        side.runs.push_back(side.trace.run(*named));
-        return side;
+        recording.runs.push_back(recording.trace.run(*named));
+        return recording;
     }
-    for (const trace::Run& run : side.trace.runs()) {
+    for (const trace::Run& run : recording.trace.runs()) {
         const trace::RunData data =
-            side.trace.read(run.id, {.operations = false, .attention = false}, progress);
+            recording.trace.read(run.id, {.operations = false, .attention = false}, progress);
         const auto& phases = data.steps.phase;
         if (std::find(phases.begin(), phases.end(), Phase::kDecode) != phases.end()) {
-            side.runs.push_back(run);
+            recording.runs.push_back(run);
         }
     }
-    if (side.runs.empty()) {
-        throw_refused(fmt::format("{} holds no run with decode steps", argument));
+    if (recording.runs.empty() && !recording.has_activity) {
+        throw_refused(fmt::format("{} holds no run with decode steps and no CUDA activity",
+                                  argument));
+    }
+    return recording;
+}
+
+std::vector<Recording> open_side(const std::vector<std::string>& arguments, Progress& progress) {
+    std::vector<Recording> side;
+    for (const std::string& argument : arguments) {
+        side.push_back(open_recording(argument, progress));
     }
     return side;
 }
@@ -104,8 +109,9 @@ const trace::Run& partner(const trace::Run& run, const std::vector<trace::Run>& 
     return same == others.end() ? others.front() : *same;
 }
 
-Pairing pair_runs(const Side& a, const Side& b) {
+Pairing pair_runs(const Recording& a, const Recording& b) {
     Pairing pairing;
+    if (a.runs.empty() || b.runs.empty()) return pairing;
     if (a.runs.size() == 1) {
         pairing.pairs.emplace_back(a.runs.front(), partner(a.runs.front(), b.runs));
         return pairing;
@@ -121,13 +127,13 @@ Pairing pair_runs(const Side& a, const Side& b) {
         const auto same = std::find_if(rest.begin(), rest.end(),
                                        [&](const trace::Run& r) { return run_label(r) == label; });
         if (same == rest.end()) {
-            pairing.left_over.push_back(describe(a.name, run));
+            pairing.left_over.push_back(describe_run("A", run));
         } else {
             pairing.pairs.emplace_back(run, *same);
             rest.erase(same);
         }
     }
-    for (const trace::Run& run : rest) pairing.left_over.push_back(describe(b.name, run));
+    for (const trace::Run& run : rest) pairing.left_over.push_back(describe_run("B", run));
     if (pairing.pairs.empty()) {
         throw_refused(fmt::format("no label is in both traces ({}): name one run of each, FILE:RUN",
                                   fmt::join(pairing.left_over, ", ")));
@@ -135,237 +141,159 @@ Pairing pair_runs(const Side& a, const Side& b) {
     return pairing;
 }
 
-Pair compare_pair(const Side& a, const Side& b, const RunPair& runs, Progress& progress) {
+/// The run of another recording of the same side that stands for `run` of the first: of equal
+/// label, and as many of that label before it.
+trace::Run counterpart(const trace::Run& run, const Recording& first, const Recording& other) {
+    if (other.named) return other.runs.front();
+    const std::string label = run_label(run);
+    std::size_t before = 0;
+    for (const trace::Run& r : first.runs) {
+        if (r.id == run.id) break;
+        before += run_label(r) == label ? 1U : 0U;
+    }
+    for (const trace::Run& r : other.runs) {
+        if (run_label(r) != label) continue;
+        if (before-- == 0) return r;
+    }
+    throw_refused(fmt::format("{} holds no run '{}' with decode steps like {}: name one, FILE:RUN",
+                              other.file, label, first.file));
+}
+
+ComparedRuns compare_runs(const std::vector<Recording>& a, const std::vector<Recording>& b,
+                          const RunPair& runs, Progress& progress) {
+    ComparedRuns compared;
     // One run's columns at a time: they are what is large.
-    const auto summary = [&](const Side& side, const trace::Run& run) {
-        return analysis::summarise(
-            side.trace.read(run.id, {.operations = true, .attention = false}, progress));
-    };
-    Pair pair{summary(a, runs.first),
-              summary(b, runs.second),
-              run_label(runs.first),
-              run_label(runs.second),
-              {}};
-    pair.comparison = analysis::compare_runs(pair.a, pair.b);
-    return pair;
-}
-
-std::string signed_percent(std::optional<double> share) {
-    return share ? fmt::format("{:+.1f} %", *share * 100) : std::string("-");
-}
-
-bool in_both(const analysis::TimeDifference& time) {
-    return time.count_a > 0 && time.count_b > 0;
-}
-
-/// In percent of A's median.
-std::string interval_text(const analysis::TimeDifference& time) {
-    if (!time.interval) return "-";
-    const std::optional<double> low = time.relative(time.interval->low);
-    const std::optional<double> high = time.relative(time.interval->high);
-    if (!low || !high) return "-";
-    return fmt::format("[{:+.1f}, {:+.1f}] %", *low * 100, *high * 100);
-}
-
-std::string times_table(const analysis::Comparison& comparison, int width) {
-    Table table({"median per step", "A", "B", "difference", "95 % over steps", "B was"}, {0, 5});
-    const auto row = [&](std::string name, const analysis::TimeDifference& time) {
-        const auto cell = [](std::size_t count, double ns) {
-            return count > 0 ? format_ns(ns) : std::string("-");
-        };
-        const bool told = time.verdict != analysis::Verdict::kNone;
-        table.add_row({std::move(name), cell(time.count_a, time.median_a),
-                       cell(time.count_b, time.median_b),
-                       signed_percent(time.relative(time.difference)), interval_text(time),
-                       told ? std::string(analysis::verdict_name(time.verdict)) : "-"});
-    };
-    row("step", comparison.step);
-    for (const analysis::KindDifference& kind : comparison.by_kind) {
-        row(std::string(op_kind_name(kind.kind)), kind.time);
-    }
-    return table.to_string(width);
-}
-
-std::string figure_text(analysis::FigureUnit unit, double value) {
-    switch (unit) {
-        case analysis::FigureUnit::kNs:
-            return format_ns(value);
-        case analysis::FigureUnit::kBytes:
-            return format_bytes(value);
-        case analysis::FigureUnit::kShare:
-            return format_percent(value);
-        case analysis::FigureUnit::kCount:
-            break;
-    }
-    return format_number(value, 2);
-}
-
-std::string figures_table(const analysis::Comparison& comparison, int width) {
-    Table table({"no interval", "A", "B", "difference"});
-    for (const analysis::FigureDifference& f : comparison.figures) {
-        // A share is not a thing to take a share of.
-        const bool share = f.unit == analysis::FigureUnit::kShare;
-        std::string difference = "-";
-        if (share) {
-            difference = fmt::format("{:+.1f} points", (f.b - f.a) * 100);
-        } else if (f.a > 0) {
-            difference = signed_percent((f.b - f.a) / f.a);
+    const auto summaries = [&](const std::vector<Recording>& side, const trace::Run& run) {
+        std::vector<analysis::RunSummary> result;
+        for (const Recording& recording : side) {
+            const trace::Run its = counterpart(run, side.front(), recording);
+            result.push_back(analysis::summarise(recording.trace.read(
+                its.id, {.operations = true, .attention = false}, progress)));
         }
-        table.add_row(
-            {std::string(f.title), figure_text(f.unit, f.a), figure_text(f.unit, f.b), difference});
-    }
-    return table.to_string(width);
+        return result;
+    };
+    compared.a = summaries(a, runs.first);
+    compared.b = summaries(b, runs.second);
+    compared.label_a = run_label(runs.first);
+    compared.label_b = run_label(runs.second);
+    compared.comparison = analysis::compare_runs(std::span<const analysis::RunSummary>(compared.a),
+                                                 std::span<const analysis::RunSummary>(compared.b));
+    return compared;
 }
 
-void print_pair(const Pair& pair, int width) {
-    const auto head = [](const char* side, const analysis::RunSummary& run,
-                         const std::string& label) {
-        fmt::print("{}: run {} ({}), {} decode steps\n", side, run.run.id, label,
-                   format_count(static_cast<std::int64_t>(run.step_ns.size())));
-    };
-    head("A", pair.a, pair.label_a);
-    head("B", pair.b, pair.label_b);
-    std::vector<std::string> unlike;
-    for (const analysis::SettingDifference& s : pair.comparison.settings) {
-        unlike.push_back(fmt::format("{} ({}, {})", s.what, s.a, s.b));
+std::vector<analysis::ActivitySummary> activities(const std::vector<Recording>& side,
+                                                  const std::string& range, bool keep_samples,
+                                                  Progress& progress) {
+    std::vector<analysis::ActivitySummary> result;
+    for (const Recording& recording : side) {
+        result.push_back(analysis::summarise_activity(
+            analysis::load_activity(recording.trace, progress), range, keep_samples));
+        if (!range.empty() && result.back().range_ns.empty()) {
+            throw_refused(fmt::format("--range: trace '{}' holds no NVTX range '{}'",
+                                      recording.file, range));
+        }
     }
-    if (!unlike.empty()) {
-        fmt::print("warning: A and B are not alike: {}\n", fmt::join(unlike, ", "));
-    }
-    if (!pair.comparison.step.interval) {
-        fmt::print("fewer than {} decode steps on one side: no difference can be told\n",
-                   analysis::kSamplesMin);
-    }
-    fmt::print("\n{}", times_table(pair.comparison, width));
-    if (!pair.comparison.figures.empty()) {
-        fmt::print("\n{}", figures_table(pair.comparison, width));
-    }
+    return result;
 }
 
-Json to_json(const analysis::TimeDifference& time) {
-    Json j;
-    j["count_a"] = time.count_a;
-    j["count_b"] = time.count_b;
-    const auto optional = [](bool known, double value) {
-        return known ? Json(value) : Json(nullptr);
-    };
-    j["median_a"] = optional(time.count_a > 0, time.median_a);
-    j["median_b"] = optional(time.count_b > 0, time.median_b);
-    j["difference"] = optional(in_both(time), time.difference);
-    const std::optional<double> relative = time.relative(time.difference);
-    j["difference_percent"] = optional(relative.has_value(), relative.value_or(0) * 100);
-    j["interval"] = nullptr;
-    if (time.interval) {
-        j["interval"] = {{"low", time.interval->low}, {"high", time.interval->high}};
-    }
-    j["verdict"] = std::string(analysis::verdict_name(time.verdict));
-    return j;
+bool all_have_activity(const std::vector<Recording>& side) {
+    return std::all_of(side.begin(), side.end(),
+                       [](const Recording& recording) { return recording.has_activity; });
 }
 
-Json to_json(const Pair& pair) {
-    const auto run = [](const analysis::RunSummary& summary, const std::string& label) -> Json {
-        return {{"run", summary.run.id},
-                {"label", label},
-                {"backend", summary.run.backend},
-                {"machine", summary.machine},
-                {"decode_steps", summary.step_ns.size()}};
-    };
-    Json j;
-    j["a"] = run(pair.a, pair.label_a);
-    j["b"] = run(pair.b, pair.label_b);
-    j["not_alike"] = Json::array();
-    for (const analysis::SettingDifference& s : pair.comparison.settings) {
-        j["not_alike"].push_back({{"what", s.what}, {"a", s.a}, {"b", s.b}});
+CompareAnswer compare(const Options& options, Progress& progress) {
+    CompareAnswer answer;
+    answer.range = options.range;
+    if (options.with.empty()) {
+        answer.files_a = {options.traces[0]};
+        answer.files_b = {options.traces[1]};
+    } else {
+        answer.files_a = options.traces;
+        answer.files_b = options.with;
     }
-    j["step_ns"] = to_json(pair.comparison.step);
-    j["operations"] = Json::array();
-    for (const analysis::KindDifference& kind : pair.comparison.by_kind) {
-        Json entry;
-        entry["kind"] = std::string(op_kind_name(kind.kind));
-        entry["mean_per_step_a"] = kind.mean_a;
-        entry["mean_per_step_b"] = kind.mean_b;
-        entry["ns"] = to_json(kind.time);
-        j["operations"].push_back(std::move(entry));
+    const std::vector<Recording> a = open_side(answer.files_a, progress);
+    const std::vector<Recording> b = open_side(answer.files_b, progress);
+    Pairing pairing = pair_runs(a.front(), b.front());
+    for (const RunPair& runs : pairing.pairs) {
+        answer.runs.push_back(compare_runs(a, b, runs, progress));
     }
-    j["figures"] = Json::object();
-    for (const analysis::FigureDifference& f : pair.comparison.figures) {
-        j["figures"][std::string(f.name)] = {{"a", f.a}, {"b", f.b}};
+    answer.left_over = std::move(pairing.left_over);
+    const bool active = all_have_activity(a) && all_have_activity(b);
+    if (answer.runs.empty() && !active) {
+        throw_refused(fmt::format("{} and {} have nothing to compare: decode steps or CUDA "
+                                  "activity on both sides are needed",
+                                  fmt::join(answer.files_a, ", "),
+                                  fmt::join(answer.files_b, ", ")));
     }
-    return j;
+    if (!active && !options.range.empty()) {
+        throw_refused(fmt::format("--range {}: not every trace holds CUDA activity",
+                                  options.range));
+    }
+    if (active) {
+        const bool single = answer.is_single();
+        answer.activity =
+            analysis::compare_activity(activities(a, options.range, single, progress),
+                                       activities(b, options.range, single, progress));
+    }
+    return answer;
 }
 
 /// After the output, so that a failed gate still shows what it saw. A gate that cannot judge must
-/// not look like one that passed.
-void refuse_slower(const std::vector<Pair>& pairs, double percent) {
-    for (const Pair& pair : pairs) {
-        const analysis::TimeDifference& step = pair.comparison.step;
-        const std::string runs =
-            fmt::format("{} to {}", describe("A", pair.a.run), describe("B", pair.b.run));
-        const std::optional<double> relative = step.relative(step.difference);
-        if (!step.interval || !relative) {
-            throw_refused(
-                fmt::format("--fail-if-slower cannot judge {}: {} and {} decode steps, "
-                            "at least {} are needed",
-                            runs, step.count_a, step.count_b, analysis::kSamplesMin));
-        }
-        if (step.verdict == analysis::Verdict::kSlower && *relative * 100 > percent) {
-            throw_refused(
-                fmt::format("{}: step median {} became {} ({}, 95 % interval {}), "
-                            "more than --fail-if-slower {}",
-                            runs, format_ns(step.median_a), format_ns(step.median_b),
-                            signed_percent(relative), interval_text(step), percent));
-        }
+/// not pass.
+void refuse_slower(const std::string& what, const analysis::TimeDifference& time, double percent) {
+    const std::optional<double> relative = time.relative(time.difference);
+    if (time.basis != analysis::Basis::kBetween || !relative) {
+        throw_refused(fmt::format("--fail-if-slower cannot judge {}: {} and {} recordings, at "
+                                  "least {} a side are needed (A1 A2 A3 --with B1 B2 B3)",
+                                  what, time.recordings_a, time.recordings_b,
+                                  analysis::kRecordingsMin));
+    }
+    if (time.verdict == analysis::Verdict::kSlower && *relative * 100 > percent) {
+        throw_refused(fmt::format("{}: median {} became {} ({}, 95 % between recordings {}), more "
+                                  "than --fail-if-slower {}",
+                                  what, format_ns(time.median_a), format_ns(time.median_b),
+                                  signed_percent(relative), interval_percent(time), percent));
     }
 }
 
-void print_document(const Options& options, const std::vector<Pair>& pairs,
-                    const std::vector<std::string>& left_over) {
-    Json document;
-    document["a"] = options.a;
-    document["b"] = options.b;
-    document["method"] = {{"statistic", "difference of medians, B - A"},
-                          {"interval", "95 % percentile bootstrap over decode steps"},
-                          {"covers", "steps of these recordings, not what differs between starts"},
-                          {"resamples", analysis::kResamples}};
-    document["pairs"] = Json::array();
-    for (const Pair& pair : pairs) document["pairs"].push_back(to_json(pair));
-    document["without_partner"] = left_over;
-    print_json(document);
+void apply_gate(const CompareAnswer& answer, double percent) {
+    for (const ComparedRuns& runs : answer.runs) {
+        refuse_slower(fmt::format("{} to {}", describe_run("A", runs.a.front().run),
+                                  describe_run("B", runs.b.front().run)),
+                      runs.comparison.step, percent);
+    }
+    if (!answer.range.empty()) {
+        refuse_slower(fmt::format("range '{}'", answer.range), answer.activity->range, percent);
+    } else if (answer.runs.empty()) {
+        throw_refused("--fail-if-slower cannot judge traces without decode steps: name an NVTX "
+                      "range with --range");
+    }
 }
 
-void run(const Options& options, const Context& context) {
+void check_options(const Options& options) {
     if (options.fail_if_slower && !(*options.fail_if_slower >= 0)) {  // NaN too
         throw_usage(fmt::format("--fail-if-slower {}: expected a percentage from 0",
                                 *options.fail_if_slower));
     }
-    std::vector<Pair> pairs;
-    std::vector<std::string> left_over;
-    {
+    if (options.with.empty() && options.traces.size() != 2) {
+        throw_usage(fmt::format("expected two traces, found {} (several a side: A1 A2 A3 --with B1 "
+                                "B2 B3; see hcprof compare --help)",
+                                options.traces.size()));
+    }
+}
+
+void run(const Options& options, const Context& context) {
+    check_options(options);
+    const CompareAnswer answer = [&] {
         ProgressBar progress(context.interrupted);
-        const Side a = open_side("A", options.a, progress);
-        const Side b = open_side("B", options.b, progress);
-        Pairing pairing = pair_runs(a, b);
-        for (const RunPair& runs : pairing.pairs) {
-            pairs.push_back(compare_pair(a, b, runs, progress));
-        }
-        left_over = std::move(pairing.left_over);
-    }
+        return compare(options, progress);
+    }();
     if (options.json) {
-        print_document(options, pairs, left_over);
+        print_answer_json(answer);
     } else {
-        fmt::print("A is {}\nB is {}\n", options.a, options.b);
-        const int width = terminal_width(STDOUT_FILENO);
-        for (const Pair& pair : pairs) {
-            fmt::print("\n");
-            print_pair(pair, width);
-        }
-        // Said with every answer: the same program started twice can differ by more than this.
-        fmt::print(
-            "\nIntervals cover the steps of these two recordings. Two starts of one program often "
-            "differ by\nmore than that: record it twice and compare, before you blame a change.\n");
-        if (!left_over.empty()) fmt::print("\nwithout a partner: {}\n", fmt::join(left_over, ", "));
+        print_answer(answer, options.top, terminal_width(STDOUT_FILENO));
     }
-    if (options.fail_if_slower) refuse_slower(pairs, *options.fail_if_slower);
+    if (options.fail_if_slower) apply_gate(answer, *options.fail_if_slower);
 }
 
 }  // namespace
@@ -373,11 +301,18 @@ void run(const Options& options, const Context& context) {
 void setup_compare(CLI::App& app, const Context& context) {
     const auto options = std::make_shared<Options>();
     CLI::App* command =
-        app.add_subcommand("compare", "Compare two runs: what became faster or slower");
-    command->add_option("a", options->a, "Trace file (.sqlite), or FILE:RUN")->required();
-    command->add_option("b", options->b, "Trace file to compare with it, or FILE:RUN")->required();
+        app.add_subcommand("compare", "Compare two programs: what became faster or slower");
+    command
+        ->add_option("traces", options->traces,
+                     "Two trace files A and B (.sqlite, or FILE:RUN); all of A with --with")
+        ->required();
+    command->add_option("--with", options->with, "Recordings of B, each a file or FILE:RUN");
+    command->add_option("--range", options->range,
+                        "Compare the time of the NVTX ranges of this name");
     command->add_option("--fail-if-slower", options->fail_if_slower,
                         "Exit with 5 when B's median step is slower by more than this percentage");
+    command->add_option("--top", options->top, "Rows of the tables by name; 0: all")
+        ->capture_default_str();
     command->add_flag("--json", options->json, "Print figures as JSON");
     command->footer(std::string(help_text("compare")));
     command->callback([options, &context] { run(*options, context); });

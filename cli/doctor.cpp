@@ -2,9 +2,6 @@
 //
 // A check looks and never fails: a part that is missing is an answer. Nothing is allocated on a
 // GPU and no model is loaded, so that the answer comes at once on a machine in any state.
-#include <dlfcn.h>
-#include <link.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -17,7 +14,6 @@
 #include <fstream>
 #include <memory>
 #include <optional>
-#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -27,6 +23,7 @@
 
 #include "cli/backend.h"
 #include "cli/command.h"
+#include "cli/doctor_checks.h"
 #include "cli/format.h"
 #include "cli/help_texts.h"
 #include "cli/terminal.h"
@@ -35,32 +32,16 @@
 #include "engine/model/model.h"
 #include "engine/probe/probe.h"
 
-#if defined(HC_HAVE_CUDA)
-#include "engine/cuda/device_info.h"
-#endif
-
 namespace hc::cli {
 namespace {
 
 namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 
-#if defined(HC_HAVE_CUDA)
-constexpr bool kCudaInBuild = true;
-#else
-constexpr bool kCudaInBuild = false;
-#endif
 
 /// Below these a recording of the default model (some 100 MB) is likely to fail.
 constexpr std::int64_t kLowMemoryBytes = std::int64_t{1} << 30;
 constexpr std::uintmax_t kLowDiskBytes = std::uintmax_t{1} << 30;
-
-enum class State {
-    kOk,
-    kWarn,     ///< works, with a drawback that the advice names
-    kMissing,  ///< should be here and is not
-    kOff,      ///< is not here and need not be
-};
 
 const char* state_name(State state) {
     switch (state) {
@@ -76,30 +57,6 @@ const char* state_name(State state) {
     return "warn";
 }
 
-struct Finding {
-    State state = State::kOk;
-    std::string found;
-    std::string advice;  ///< empty when ok
-};
-
-std::string bytes_text(std::int64_t bytes) {
-    return format_bytes(static_cast<double>(bytes));
-}
-
-/// 13000 of CUDA 13.0.
-[[maybe_unused]] std::string cuda_version_text(int version) {
-    return fmt::format("{}.{}", version / 1000, version % 1000 / 10);
-}
-
-/// Of /proc/meminfo; nothing where the system does not tell.
-std::optional<std::int64_t> available_memory_bytes() {
-    std::ifstream file("/proc/meminfo");
-    for (std::string line; std::getline(file, line);) {
-        std::int64_t kib = 0;
-        if (std::sscanf(line.c_str(), "MemAvailable: %ld", &kib) == 1) return kib * 1024;
-    }
-    return std::nullopt;
-}
 
 /// What a container may use in all; nothing where there is no limit ("max" is no number).
 std::optional<std::int64_t> container_limit_bytes() {
@@ -112,24 +69,6 @@ std::optional<std::int64_t> container_limit_bytes() {
     return std::nullopt;
 }
 
-/// A shared library that is loaded to see whether it can be.
-struct Library {
-    void* handle = nullptr;
-    std::string path;  ///< the file that the loader chose
-};
-
-/// The first of `names` that loads. It stays loaded: such libraries have threads and handlers of
-/// their own, and the program ends soon.
-std::optional<Library> find_library(std::span<const char* const> names) {
-    for (const char* name : names) {
-        void* const handle = ::dlopen(name, RTLD_LAZY | RTLD_LOCAL);
-        if (handle == nullptr) continue;
-        link_map* map = nullptr;
-        const bool told = ::dlinfo(handle, RTLD_DI_LINKMAP, &map) == 0 && map != nullptr;
-        return Library{handle, told ? map->l_name : name};
-    }
-    return std::nullopt;
-}
 
 Finding check_cpu() {
     const probe::MachineFacts facts = probe::machine_facts();
@@ -194,109 +133,6 @@ Finding check_model() {
             ""};
 }
 
-Finding check_backend_cuda() {
-    if (kCudaInBuild) return {State::kOk, "in this build", ""};
-    return {State::kOff, "not in this build",
-            "for runs on a GPU install the CUDA toolkit (nvcc) and build again"};
-}
-
-/// `why_not`: of why_no_cuda().
-Finding check_gpu(const std::string& why_not) {
-    if (!kCudaInBuild) {
-        std::error_code error;
-        const bool driver = fs::exists("/proc/driver/nvidia/version", error);
-        return {State::kOff,
-                driver ? "an NVIDIA driver is here, but not backend cuda" : "no NVIDIA driver seen",
-                "nothing without backend cuda; backend cpu needs no GPU"};
-    }
-    if (!why_not.empty()) {
-        constexpr std::string_view kPrefix = "backend cuda: ";
-        return {
-            State::kMissing,
-            why_not.starts_with(kPrefix) ? why_not.substr(kPrefix.size()) : why_not,
-            "backend cuda needs an NVIDIA GPU (8.0 or later) and its driver; backend cpu does not"};
-    }
-#if defined(HC_HAVE_CUDA)
-    const cuda::DeviceInfo info = cuda::device_info(0);
-    return {State::kOk,
-            fmt::format("{}, {}, compute capability {}.{}, driver for CUDA {}, runtime {}",
-                        info.name, bytes_text(info.memory_bytes), info.capability_major,
-                        info.capability_minor, cuda_version_text(info.driver_version),
-                        cuda_version_text(info.runtime_version)),
-            ""};
-#else
-    return {};
-#endif
-}
-
-Finding check_cublaslt(bool gpu) {
-    // As engine/cuda/matmul_library.cpp looks for it.
-    constexpr std::array names{"libcublasLt.so.13", "libcublasLt.so.12",
-                               "/usr/local/cuda/lib64/libcublasLt.so.13",
-                               "/usr/local/cuda/lib64/libcublasLt.so.12"};
-    const std::optional<Library> library = find_library(names);
-    if (!library) {
-        return {gpu ? State::kMissing : State::kOff, "libcublasLt.so.13 (or .12) was not found",
-                gpu ? "prefill is slow without it: put its folder on LD_LIBRARY_PATH"
-                    : "nothing without a GPU; with one, prefill is slow without it"};
-    }
-    std::string found = library->path;
-    const auto version =
-        reinterpret_cast<std::size_t (*)()>(::dlsym(library->handle, "cublasLtGetVersion"));
-    if (version != nullptr) {
-        const std::size_t v = version();  // 130100 of 13.1.0
-        found += fmt::format(", version {}.{}.{}", v / 10000, v / 100 % 100, v % 100);
-    }
-    return {State::kOk, found, ""};
-}
-
-Finding check_cupti() {
-    constexpr std::array names{"libcupti.so.13",
-                               "libcupti.so.12",
-                               "/usr/local/cuda/extras/CUPTI/lib64/libcupti.so.13",
-                               "/usr/local/cuda/extras/CUPTI/lib64/libcupti.so.12",
-                               "/usr/local/cuda/lib64/libcupti.so.13",
-                               "/usr/local/cuda/lib64/libcupti.so.12"};
-    const std::optional<Library> library = find_library(names);
-    if (!library) {
-        return {State::kOff, "libcupti.so.13 (or .12) was not found",
-                "nothing: not used by this version yet"};
-    }
-    std::string found = library->path;
-    // CUptiResult cuptiGetVersion(uint32_t*), 0 for success; the header may not be here.
-    const auto get_version =
-        reinterpret_cast<int (*)(std::uint32_t*)>(::dlsym(library->handle, "cuptiGetVersion"));
-    std::uint32_t version = 0;
-    if (get_version != nullptr && get_version(&version) == 0) {
-        found += fmt::format(", API version {}", version);
-    }
-    return {State::kOk, found + "; not used by this version yet", ""};
-}
-
-Finding check_pinned_memory(bool gpu) {
-    rlimit limit{};
-    std::string found = "limit of locked memory ";
-    if (::getrlimit(RLIMIT_MEMLOCK, &limit) != 0) {
-        found += "unknown";
-    } else if (limit.rlim_cur == RLIM_INFINITY) {
-        found += "none";
-    } else {
-        found += format_bytes(static_cast<double>(limit.rlim_cur));
-    }
-    const std::optional<std::int64_t> available = available_memory_bytes();
-    found += fmt::format(", {} available",
-                         available ? bytes_text(*available) : std::string("unknown how much"));
-    if (!gpu) return {State::kOff, found, "nothing without a GPU: only backend cuda pins memory"};
-#if defined(HC_HAVE_CUDA)
-    const std::int64_t pinnable = cuda::available_host_bytes();
-    if (pinnable == 0) {
-        return {State::kWarn, found + ", nothing that could be pinned",
-                "end other programs: the host tier of backend cuda lies in pinned memory"};
-    }
-    found += fmt::format(", up to {} can be pinned", bytes_text(pinnable));
-#endif
-    return {State::kOk, found, ""};
-}
 
 Finding check_disk() {
     std::error_code error;
@@ -376,7 +212,10 @@ std::vector<NamedFinding> run_checks(const Context& context) {
     });
     const bool gpu = why_not_cuda.empty();
     add("cublaslt", [&] { return check_cublaslt(gpu); });
-    add("cupti", check_cupti);
+    add("recording", [&] { return check_recording(context.program_dir); });
+    add("cupti", [&] { return check_cupti(context.program_dir); });
+    add("nvtx", [&] { return check_nvtx(context.program_dir); });
+    add("other profilers", check_other_profilers);
     add("pinned memory", [&] { return check_pinned_memory(gpu); });
     add("disk", check_disk);
     add("viewer", [&] { return check_viewer(context); });
@@ -421,6 +260,19 @@ void print_as_json(const std::vector<NamedFinding>& findings) {
 }
 
 }  // namespace
+
+std::string bytes_text(std::int64_t bytes) {
+    return format_bytes(static_cast<double>(bytes));
+}
+
+std::optional<std::int64_t> available_memory_bytes() {
+    std::ifstream file("/proc/meminfo");
+    for (std::string line; std::getline(file, line);) {
+        std::int64_t kib = 0;
+        if (std::sscanf(line.c_str(), "MemAvailable: %ld", &kib) == 1) return kib * 1024;
+    }
+    return std::nullopt;
+}
 
 void setup_doctor(CLI::App& app, const Context& context) {
     CLI::App* command = app.add_subcommand(

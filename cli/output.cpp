@@ -52,7 +52,10 @@ std::string interval_text(const sim::Estimate& e, double scale) {
 
 }  // namespace
 
-void print_json(const Json& document) { fmt::print("{}\n", document.dump(2)); }
+void print_json(const Json& document) {
+    // Names in a trace may be any bytes; what is no UTF-8 becomes U+FFFD.
+    fmt::print("{}\n", document.dump(2, ' ', false, Json::error_handler_t::replace));
+}
 
 void print_warning(const std::string& message) { fmt::print(stderr, "hcprof: warning: {}\n", message); }
 
@@ -192,7 +195,10 @@ std::string metrics_table(const std::vector<LabelledMetrics>& runs, int width) {
         table.add_row(std::move(cells));
     };
     using Run = const LabelledMetrics&;
-    const auto is_policy = [](Run r) { return r.run.policy == "heterocache"; };
+    // Systems recorded through NVTX carry names of their own.
+    const auto is_policy = [](Run r) {
+        return r.run.policy == "heterocache" || r.metrics.checks > 0 || r.metrics.fetches > 0;
+    };
     row("tokens/s", [](Run r) { return format_number(r.metrics.tokens_per_s, 1); });
     row("prefill", [](Run r) { return format_ns(static_cast<double>(r.metrics.prefill_ns)); });
     row("step median", [](Run r) { return format_ns(r.metrics.step_ns.median); });

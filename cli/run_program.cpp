@@ -6,6 +6,7 @@
 #include <new>
 #include <unistd.h>
 
+#include "cli/child_process.h"
 #include "cli/command.h"
 #include "cli/help_texts.h"
 #include "engine/core/error.h"
@@ -50,6 +51,20 @@ int fail(ExitCode code, const std::string& message) {
     return static_cast<int>(code);
 }
 
+/// Index of the "--" behind which `hcprof record` finds the program, argc where there is none.
+/// What follows is not ours to parse: it may have options and a "--" of its own.
+int program_mark(int argc, const char* const* argv) {
+    int command = 1;
+    while (command < argc && std::string_view(argv[command]).starts_with("--config")) {
+        command += std::string_view(argv[command]) == "--config" ? 2 : 1;
+    }
+    if (command >= argc || std::string_view(argv[command]) != "record") return argc;
+    for (int i = command + 1; i < argc; ++i) {
+        if (std::string_view(argv[i]) == "--") return i;
+    }
+    return argc;
+}
+
 int parse_and_run(int argc, const char* const* argv, const Context& context) {
     CLI::App app("hcprof profiles and simulates LLM decoding with a KV cache that is partly kept in "
                  "host memory.", "hcprof");
@@ -62,6 +77,7 @@ int parse_and_run(int argc, const char* const* argv, const Context& context) {
     setup_demo(app, context);
     setup_calibrate(app, context);
     setup_profile(app, context);
+    setup_record(app, context);
     setup_report(app, context);
     setup_compare(app, context);
     setup_simulate(app, context);
@@ -84,12 +100,14 @@ int parse_and_run(int argc, const char* const* argv, const Context& context) {
         const std::string help = chosen.empty() ? "hcprof --help" : "hcprof " + chosen.front()->get_name() + " --help";
         return fail(ExitCode::kUsage, message + " (see " + help + ")");
     }
-    return static_cast<int>(ExitCode::kOk);
+    return *context.exit_code;
 }
 
 }  // namespace
 
 int run_program(int argc, const char* const* argv) {
+    Context context;
+    context.ignored_signals = ignored_signals();
     struct sigaction action {};
     action.sa_handler = on_interrupt;
     ::sigaction(SIGINT, &action, nullptr);
@@ -98,12 +116,15 @@ int run_program(int argc, const char* const* argv) {
     ::signal(SIGPIPE, SIG_IGN);
     ::signal(SIGXFSZ, SIG_IGN);
 
-    Context context;
+    int exit_code = static_cast<int>(ExitCode::kOk);
+    const int mark = program_mark(argc, argv);
+    if (mark < argc) context.program.assign(argv + mark + 1, argv + argc);
+    context.exit_code = &exit_code;
     context.command_line = join_arguments(argc, argv);
     context.program_dir = program_dir(argv[0]);
     context.interrupted = &g_interrupted;
     try {
-        const int code = parse_and_run(argc, argv, context);
+        const int code = parse_and_run(mark, argv, context);
         if (std::fflush(stdout) != 0) return fail(ExitCode::kIo, "cannot write to standard output");
         return code;
     } catch (const Error& e) {

@@ -210,6 +210,11 @@ std::string to_json(const RunParameters& parameters) {
 }
 
 RunParameters run_parameters_from_json(const std::string& text, const std::string& name) {
+    // Runs of other systems, made of their NVTX ranges.
+    if (text.empty()) {
+        throw_refused(name + " are not known: the run is not one of this engine's, which a replay "
+                             "needs (record one with 'hcprof profile')");
+    }
     const Json document = parse_json(text, name);
     ObjectReader reader(document, name);
     RunParameters parameters;

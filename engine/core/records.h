@@ -33,6 +33,7 @@ enum class OpKind : std::uint8_t {
     kSample,
     kPrefillSelect,  ///< scores and top-k of the compressed heads after prefill
     kOffload,        ///< copy of satellites' prompt KV to the host tier
+    kOther,          ///< work of a recorded program that it gave no name
     kCount
 };
 
@@ -40,7 +41,7 @@ enum class OpKind : std::uint8_t {
     constexpr std::string_view names[] = {
         "embed", "norm",       "qkv",        "rope_append", "attention", "attn_out", "mlp",
         "drift_score", "drift_topk", "fetch", "commit",      "lm_head",   "sample",
-        "prefill_select", "offload"};
+        "prefill_select", "offload", "other"};
     static_assert(std::size(names) == static_cast<std::size_t>(OpKind::kCount));
     return kind < OpKind::kCount ? names[static_cast<std::size_t>(kind)] : "unknown";
 }

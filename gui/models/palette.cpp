@@ -85,6 +85,7 @@ Hue hue_of(OpKind kind) {
             return Hue::kPrefillSelect;
         case OpKind::kOffload:
             return Hue::kOffload;
+        case OpKind::kOther:
         case OpKind::kCount:
             break;
     }

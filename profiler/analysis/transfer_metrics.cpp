@@ -4,6 +4,7 @@
 
 #include "profiler/analysis/metrics.h"
 #include "profiler/analysis/step_index.h"
+#include "profiler/analysis/step_table.h"
 #include "profiler/analysis/sums.h"
 
 namespace hc::analysis {
@@ -28,31 +29,13 @@ std::unordered_map<std::int64_t, Wait> waits_by_op(const RunData& data) {
     return waits;
 }
 
-/// What was exposed of all fetches. A transfer that runs on the decode stream itself (the
-/// synchronous path) holds it up from end to end.
-std::int64_t exposed_of(const RunData& data) {
-    std::unordered_map<std::int64_t, std::int64_t> on_decode_stream;
-    for (std::size_t i = 0; i < data.ops.size(); ++i) {
-        if (is_transfer(data.ops.kind[i]) && data.ops.stream[i] == kDecodeStream) {
-            on_decode_stream[data.ops.op_id[i]] = data.ops.end_ns[i] - data.ops.start_ns[i];
-        }
-    }
-    std::int64_t total = 0;
-    for (const FetchRecord& fetch : data.fetches) {
-        const auto own = on_decode_stream.find(fetch.fetch_op);
-        const std::int64_t whole = own == on_decode_stream.end() ? 0 : own->second;
-        add_wrapping(total, std::max(fetch.exposed_ns, whole));
-    }
-    return total;
-}
-
-/// Operations of the decode stream as intervals of real work.
+/// Operations that are no transfers as intervals of real work.
 class ComputeIntervals {
 public:
     explicit ComputeIntervals(const RunData& data) : ops_(data.ops), waits_(waits_by_op(data)) {}
 
     [[nodiscard]] bool is_compute(std::size_t op) const {
-        return !is_transfer(ops_.kind[op]) && ops_.stream[op] == kDecodeStream;
+        return !is_transfer(ops_.kind[op]);
     }
     [[nodiscard]] Interval at(std::size_t op) const {
         Interval interval{ops_.start_ns[op], ops_.end_ns[op]};
@@ -168,23 +151,56 @@ std::optional<double> interference_of(const RunData& data, const ComputeInterval
 
 }  // namespace
 
-TransferMetrics transfer_metrics(const RunData& data) {
-    TransferMetrics metrics;
-    const std::vector<Interval> transfers = transfers_of(data);
-    metrics.transfer_ns = measure(transfers);
-    metrics.exposed_ns = exposed_of(data);
-    if (metrics.transfer_ns == 0) return metrics;
-    const auto transfer = static_cast<double>(metrics.transfer_ns);
-    metrics.hiding = 1 - static_cast<double>(metrics.exposed_ns) / transfer;
-    if (data.ops.size() == 0) return metrics;
+/// A transfer that runs on the decode stream itself (the synchronous path) holds it up from end to
+/// end. In the trace of a recorded program that key may be a stream that only copies.
+std::vector<FetchWait> fetch_waits(const RunData& data) {
+    bool computes = false;
+    for (std::size_t i = 0; i < data.ops.size() && !computes; ++i) {
+        computes = !is_transfer(data.ops.kind[i]) && data.ops.stream[i] == kDecodeStream;
+    }
+    std::unordered_map<std::int64_t, std::size_t> on_decode_stream;
+    for (std::size_t i = 0; computes && i < data.ops.size(); ++i) {
+        if (is_transfer(data.ops.kind[i]) && data.ops.stream[i] == kDecodeStream) {
+            on_decode_stream[data.ops.op_id[i]] = i;
+        }
+    }
+    std::vector<FetchWait> waits;
+    for (const FetchRecord& fetch : data.fetches) {
+        FetchWait wait{fetch.exposed_ns, fetch.committed_step};
+        const auto own = on_decode_stream.find(fetch.fetch_op);
+        if (own != on_decode_stream.end()) {
+            const std::int64_t whole =
+                data.ops.end_ns[own->second] - data.ops.start_ns[own->second];
+            if (whole > wait.exposed_ns) wait = {whole, data.ops.step[own->second]};
+        }
+        waits.push_back(wait);
+    }
+    return waits;
+}
+
+RunIntervals run_intervals(const RunData& data) {
     const ComputeIntervals compute(data);
     std::vector<Interval> busy;
     for (std::size_t i = 0; i < data.ops.size(); ++i) {
         if (compute.is_compute(i)) busy.push_back(compute.at(i));
     }
+    return {transfers_of(data), unite(std::move(busy))};
+}
+
+TransferMetrics transfer_metrics(const RunData& data) {
+    TransferMetrics metrics;
+    const RunIntervals intervals = run_intervals(data);
+    metrics.transfer_ns = measure(intervals.transfer);
+    for (const FetchWait& wait : fetch_waits(data)) {
+        add_wrapping(metrics.exposed_ns, wait.exposed_ns);
+    }
+    if (metrics.transfer_ns == 0) return metrics;
+    const auto transfer = static_cast<double>(metrics.transfer_ns);
+    metrics.hiding = 1 - static_cast<double>(metrics.exposed_ns) / transfer;
+    if (data.ops.size() == 0) return metrics;
     metrics.overlap =
-        static_cast<double>(measure_intersection(transfers, unite(std::move(busy)))) / transfer;
-    metrics.interference = interference_of(data, compute, transfers);
+        static_cast<double>(measure_intersection(intervals.transfer, intervals.compute)) / transfer;
+    metrics.interference = interference_of(data, ComputeIntervals(data), intervals.transfer);
     return metrics;
 }
 

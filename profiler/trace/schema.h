@@ -7,7 +7,7 @@
 namespace hc::trace {
 
 inline constexpr std::int32_t kApplicationId = 0x68637074;  // "hcpt", as in schema.sql
-inline constexpr std::int32_t kVersionMajor = 1;
+inline constexpr std::int32_t kVersionMajor = 2;
 inline constexpr std::int32_t kVersionMinor = 1;
 inline constexpr std::int32_t kUserVersion = kVersionMajor * 1000 + kVersionMinor;
 

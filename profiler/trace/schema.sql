@@ -8,7 +8,7 @@
 -- user_version = major * 1000 + minor. Minor: tables, views or columns were added. Major: anything
 -- that would make an older reader wrong, a new word in one of the fixed lists included.
 PRAGMA application_id = 1751347316;  -- "hcpt"
-PRAGMA user_version = 1001;
+PRAGMA user_version = 2001;
 
 -- ---------------------------------------------------------------------------------------------
 -- The session
@@ -111,7 +111,7 @@ CREATE TABLE hc_token (            -- one row per run, step and sequence
 
 CREATE TABLE hc_op_kind (          -- the fixed list of operations, written with the schema's rows
     id   INTEGER PRIMARY KEY,
-    name TEXT NOT NULL UNIQUE
+    name TEXT NOT NULL UNIQUE      -- "other": kernels of a recorded program outside named ranges
 ) STRICT;
 
 CREATE TABLE hc_op_row (           -- operations, narrow; read them as hc_op

@@ -81,31 +81,52 @@ protected:
 
 TEST_F(Compare, ATraceWithItselfShowsNoDifference) {
     const std::string trace = trace_of(2);
-    const test::ProcessResult r = compare({trace, trace, "--fail-if-slower", "0"});
+    const test::ProcessResult r = compare({trace, trace});
     EXPECT_EQ(r.exit_code, 0) << r.err;
     EXPECT_EQ(r.err, "");
     EXPECT_THAT(r.out, AllOf(HasSubstr("fullkv"), HasSubstr("attention"), HasSubstr("+0.0 %"),
                              Not(HasSubstr("slower")), Not(HasSubstr("faster")),
                              Not(HasSubstr("warning"))));
+    // Three times the same recording: no spread, no difference, and the gate may judge.
+    const test::ProcessResult three =
+        compare({trace, trace, trace, "--with", trace, trace, trace, "--fail-if-slower", "0"});
+    EXPECT_EQ(three.exit_code, 0) << three.err;
+    EXPECT_THAT(three.out, AllOf(HasSubstr("in 3 recordings"), HasSubstr("Welch"),
+                                 Not(HasSubstr("slower")), Not(HasSubstr("faster"))));
     EXPECT_EQ(compare({trace, trace}).out, r.out);
 }
 
 TEST_F(Compare, EightTimesTheLayersAreSlowerAndAnotherModel) {
-    const std::string a = trace_of(2);
-    const std::string b = trace_of(16);
-    const test::ProcessResult r = compare({a, b});
+    std::vector<std::string> few, many;
+    for (int i = 0; i < 3; ++i) {
+        few.push_back(trace_of(2));
+        many.push_back(trace_of(16));
+    }
+    const auto sides = [](std::vector<std::string> a, const std::vector<std::string>& b,
+                          const std::vector<std::string>& more = {}) {
+        a.emplace_back("--with");
+        a.insert(a.end(), b.begin(), b.end());
+        a.insert(a.end(), more.begin(), more.end());
+        return a;
+    };
+    const test::ProcessResult r = compare(sides(few, many));
     EXPECT_EQ(r.exit_code, 0) << r.err;
     EXPECT_THAT(r.out,
                 AllOf(HasSubstr("slower"), HasSubstr("warning: A and B are not alike: mode")));
-    EXPECT_THAT(compare({b, a}).out, HasSubstr("faster"));
+    EXPECT_THAT(compare(sides(many, few)).out, HasSubstr("faster"));
 
-    const test::ProcessResult gate = compare({a, b, "--fail-if-slower", "20"});
+    const test::ProcessResult gate = compare(sides(few, many, {"--fail-if-slower", "20"}));
     EXPECT_EQ(gate.exit_code, static_cast<int>(ExitCode::kRefused));
     EXPECT_EQ(gate.out, r.out);  // a failed gate still shows what it saw
     EXPECT_EQ(gate.error_lines(), 1) << gate.err;
     EXPECT_THAT(gate.err, HasSubstr("--fail-if-slower 20"));
-    EXPECT_EQ(compare({b, a, "--fail-if-slower", "0"}).exit_code, 0);
-    EXPECT_EQ(compare({a, b, "--fail-if-slower", "1e6"}).exit_code, 0);
+    EXPECT_EQ(compare(sides(many, few, {"--fail-if-slower", "0"})).exit_code, 0);
+    EXPECT_EQ(compare(sides(few, many, {"--fail-if-slower", "1e6"})).exit_code, 0);
+
+    // One of each differs all the same, and is no verdict.
+    const test::ProcessResult single = compare({few[0], many[0]});
+    EXPECT_THAT(single.out, AllOf(HasSubstr("differs"), HasSubstr("no verdict"),
+                                  Not(HasSubstr("slower")), Not(HasSubstr("faster"))));
 }
 
 TEST_F(Compare, PairsRunsByLabelAndTakesThoseThatAreNamed) {
@@ -130,6 +151,7 @@ TEST_F(Compare, TooFewStepsAreSaidAndFailTheGate) {
     const test::ProcessResult r = compare({trace, trace});
     EXPECT_EQ(r.exit_code, 0) << r.err;
     EXPECT_THAT(r.out, HasSubstr("fewer than 6 decode steps"));
+    // One recording a side cannot pass a gate either, however many steps it has.
     const test::ProcessResult gate = compare({trace, trace, "--fail-if-slower", "5"});
     EXPECT_EQ(gate.exit_code, static_cast<int>(ExitCode::kRefused));
     EXPECT_THAT(gate.err, HasSubstr("cannot judge"));
@@ -139,6 +161,8 @@ TEST_F(Compare, BadInput) {
     const std::string trace = trace_of(2);
     std::ofstream(path("text.sqlite")) << "just words\n";
     expect_error({trace}, ExitCode::kUsage, "--help");
+    expect_error({trace, trace, trace}, ExitCode::kUsage, "--with");
+    expect_error({trace, "--with", trace, "--range", "step"}, ExitCode::kRefused, "--range step");
     expect_error({trace, path("text.sqlite")}, ExitCode::kInput, "text.sqlite");
     expect_error({path("none.sqlite") + ":0", trace}, ExitCode::kIo, "none.sqlite");
     expect_error({trace, trace + ":7"}, ExitCode::kRefused, "7");

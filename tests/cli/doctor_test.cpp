@@ -42,6 +42,19 @@ nlohmann::json check(const std::string& name, const std::vector<std::string>& en
     return {{"state", ""}, {"found", ""}, {"advice", ""}};
 }
 
+/// A library that is surely there: the one that this program runs on.
+std::string libc_path() {
+    std::ifstream maps("/proc/self/maps");
+    for (std::string line; std::getline(maps, line);) {
+        const std::size_t path = line.find('/');
+        if (path != std::string::npos && line.find("/libc.so") != std::string::npos) {
+            return line.substr(path);
+        }
+    }
+    ADD_FAILURE() << "no libc among the mappings";
+    return "";
+}
+
 TEST(Doctor, NamesEveryCheckOnceWithAStateOfTheFour) {
     std::vector<std::string> names;
     for (const nlohmann::json& c : checks()) {
@@ -52,6 +65,7 @@ TEST(Doctor, NamesEveryCheckOnceWithAStateOfTheFour) {
         EXPECT_EQ(c.at("advice") == "", state == "ok") << c;
     }
     EXPECT_THAT(names, ::testing::UnorderedElementsAre("cpu", "memory", "model", "backend cuda",
+                                                       "recording", "nvtx", "other profilers",
                                                        "gpu", "cublaslt", "cupti", "pinned memory",
                                                        "disk", "viewer", "display", "terminal"));
 }
@@ -96,6 +110,32 @@ TEST(Doctor, PathsOfAnyBytesBreakNeitherJsonNorTerminal) {
 TEST(Doctor, ADisplayIsNamedWhereThereIsOne) {
     EXPECT_EQ(check("display", {"DISPLAY=:7", "WAYLAND_DISPLAY="}).at("found"), "DISPLAY=:7");
     EXPECT_EQ(check("display", {"DISPLAY=", "WAYLAND_DISPLAY="}).at("state"), "off");
+}
+
+TEST(Doctor, AnInjectionLibraryThatIsNoneIsSaid) {
+    EXPECT_EQ(check("recording", {"HCPROF_INJECT=/nowhere/lib.so"}).at("state"), "off");
+    const test::TemporaryFolder folder;
+    const std::string text = (folder.path() / "lib.so").string();
+    std::ofstream(text) << "no library";
+    EXPECT_EQ(check("recording", {"HCPROF_INJECT=" + text}).at("state"), "missing");
+    EXPECT_EQ(check("nvtx", {"HCPROF_INJECT=" + text}).at("state"), "off");
+    // A library, but not ours.
+    const nlohmann::json c = check("recording", {"HCPROF_INJECT=" + libc_path()});
+    EXPECT_EQ(c.at("state"), "missing");
+    EXPECT_THAT(c.at("found").get<std::string>(), HasSubstr("is no injection library"));
+}
+
+TEST(Doctor, AnotherProfilersVariableIsAWarning) {
+    const std::vector<std::string> none{"CUDA_INJECTION64_PATH=", "NVTX_INJECTION64_PATH="};
+    EXPECT_EQ(check("other profilers", none).at("state"), "ok");
+    const nlohmann::json c =
+        check("other profilers", {"CUDA_INJECTION64_PATH=/opt/tool.so", "NVTX_INJECTION64_PATH="});
+    EXPECT_EQ(c.at("state"), "warn");
+    EXPECT_THAT(c.at("found").get<std::string>(), HasSubstr("/opt/tool.so"));
+    EXPECT_EQ(check("other profilers", {"CUDA_INJECTION64_PATH=/x/libhcprof-inject.so",
+                                        "NVTX_INJECTION64_PATH="})
+                  .at("state"),
+              "ok");
 }
 
 TEST(Doctor, WrongUseIsTheOnlyError) {

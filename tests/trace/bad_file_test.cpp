@@ -87,8 +87,8 @@ TEST_F(BadFile, AnotherDatabase) {
 }
 
 TEST_F(BadFile, OfANewerMajorVersion) {
-    spoil("PRAGMA user_version = 2003");
-    expect_error(path_, ExitCode::kInput, "version 2.3");
+    spoil("PRAGMA user_version = 3003");
+    expect_error(path_, ExitCode::kInput, "version 3.3");
 }
 
 TEST_F(BadFile, OfANewerMinorVersionOpens) {

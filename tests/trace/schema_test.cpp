@@ -27,7 +27,7 @@ TEST(Schema, CarriesTheVersionThatTheReaderChecks) {
     SqliteFile file(path);
     EXPECT_EQ(file.one("PRAGMA application_id"), std::to_string(kApplicationId));
     EXPECT_EQ(file.one("PRAGMA user_version"), std::to_string(kUserVersion));
-    EXPECT_EQ(file.one("SELECT value FROM hc_meta WHERE key = 'format_version'"), "1.1");
+    EXPECT_EQ(file.one("SELECT value FROM hc_meta WHERE key = 'format_version'"), "2.1");
     EXPECT_GE(std::stoi(file.one("PRAGMA page_size")), 16384);
     EXPECT_EQ(file.one("PRAGMA journal_mode"), "delete") << "a finished trace is one file";
     EXPECT_EQ(file.one("PRAGMA integrity_check"), "ok");
