@@ -242,6 +242,31 @@ TEST_F(Report, AMeasuredLinkGivesAShareOfIt) {
     EXPECT_NEAR(copy.at("share_of_link").get<double>(), 1'340.0 / 170 / 20, 1e-12);
 }
 
+TEST_F(Report, AKernelWhoseOperationKnowsItsBytesShowsItsShareOfTheLimit) {
+    const std::string file = cuda_trace();
+    sql(file,
+        "INSERT INTO hc_value VALUES (NULL, 'gpu', 'read_bandwidth_GBps', 0, 100, 'GB/s', "
+        "'measured', 'here')");
+    sql(file,
+        "INSERT INTO hc_run VALUES (0, 'recorded', NULL, NULL, 'fullkv', '', '', 0, 0, 'm', '', "
+        "'', 'file', 'real', 'attention', 'sampled', 'cuda', 1, 1, 0)");
+    sql(file,
+        "INSERT INTO hc_op_row (run, op_id, step, layer, kind, stream, start_ns, duration_ns, "
+        "bytes_read, bytes_written, flops, rows, correlation_first, correlation_last) "
+        "VALUES (0, 0, 1, 0, (SELECT id FROM hc_op_kind WHERE name = 'mlp'), 0, 0, 1, "
+        "4000000, 1000000, 0, 0, 3, 4)");
+    const json kernels = report_json({file}).at("activity").at("kernels");
+    for (const json& kernel : kernels) {
+        if (kernel.at("name") == "second") {  // 5 MB in 100 us
+            EXPECT_DOUBLE_EQ(kernel.at("gb_per_s"), 50);
+            EXPECT_DOUBLE_EQ(kernel.at("share_of_limit"), 0.5);
+        } else {
+            EXPECT_EQ(kernel.at("share_of_limit"), nullptr);
+        }
+    }
+    EXPECT_THAT(report({file}).out, HasSubstr("of limit"));
+}
+
 TEST_F(Report, KernelsNamedAsTransfersAreNoComputation) {
     const json device =
         report_json({cuda_trace(), "--transfer-kernels", "sec"}).at("activity").at("devices").at(0);
