@@ -49,7 +49,19 @@ void add_times(std::vector<Cell>& cells, const analysis::GroupTimes& t) {
     cells.insert(cells.end(), {t.count, t.total_ns, t.median_ns, t.p95_ns, t.max_ns, t.min_ns});
 }
 
+std::optional<double> kernel_rate(const ActivityReport& report, analysis::NameIndex name) {
+    const auto found = report.kernel_bytes.find(name);
+    return found == report.kernel_bytes.end() ? std::nullopt : found->second.gb_per_s();
+}
+
 }  // namespace
+
+std::optional<double> kernel_share_of_limit(const ActivityReport& report,
+                                            analysis::NameIndex name) {
+    const std::optional<double> rate = kernel_rate(report, name);
+    if (!rate || !report.limits.read) return std::nullopt;
+    return *rate / report.limits.read->gb_per_s;
+}
 
 DataTable devices_table(const ActivityReport& report) {
     DataTable table;
@@ -144,12 +156,21 @@ DataTable kernels_table(const ActivityReport& report) {
                      {"median_ns", "median", Unit::kNs},
                      {"p95_ns", "p95", Unit::kNs},
                      {"max_ns", "max", Unit::kNs, false},
-                     {"min_ns", "min", Unit::kNs, false}};
+                     {"min_ns", "min", Unit::kNs, false},
+                     {"gb_per_s", "GB/s", Unit::kGbPerS},
+                     {"share_of_limit", "of limit", Unit::kShare}};
     for (const analysis::KernelTotal& k : analysis::kernel_totals(report.activity)) {
+        const std::optional<double> rate = kernel_rate(report, k.name);
         table.add_row({report.activity.name(k.name), k.time.count, k.time.total_ns, k.share,
-                       k.time.median_ns, k.time.p95_ns, k.time.max_ns, k.time.min_ns});
+                       k.time.median_ns, k.time.p95_ns, k.time.max_ns, k.time.min_ns,
+                       cell_of(rate), cell_of(kernel_share_of_limit(report, k.name))});
     }
     table.note = "share: of the sum of all kernels' times";
+    if (report.limits.read && !report.kernel_bytes.empty()) {
+        table.note += fmt::format("; of limit: of {:.1f} GB/s memory read ({})",
+                                  report.limits.read->gb_per_s,
+                                  trace::value_origin_name(report.limits.read->origin));
+    }
     return table;
 }
 

@@ -57,7 +57,20 @@ void add_activity(const trace::Trace& trace, const std::vector<trace::Value>& va
     }
     ActivityReport& part = report.activity.emplace();
     part.activity = std::move(activity);
-    part.limits = analysis::find_limits(values, -1);
+    trace::RunId run_id = -1;  // whose machine this is, and whose operations made the launches
+    for (const RunReport& run : report.runs) {
+        if (run.metrics.run.origin != trace::Origin::kRecorded) continue;
+        if (run_id < 0) run_id = run.metrics.run.id;
+        const auto bytes = analysis::kernel_bytes(
+            part.activity, trace::read_op_launches(report.path, run.metrics.run.id));
+        for (const auto& [name, found] : bytes) {
+            analysis::KernelBytes& sum = part.kernel_bytes[name];
+            sum.kernels += found.kernels;
+            sum.bytes += found.bytes;
+            sum.time_ns += found.time_ns;
+        }
+    }
+    part.limits = analysis::find_limits(values, run_id);
     const analysis::LaunchIndex launches(part.activity);
     part.devices = analysis::device_times(part.activity, launches,
                                           {.transfer_kernels = request.transfer_kernels});

@@ -3,6 +3,7 @@
 
 #include <optional>
 #include <string>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -10,6 +11,7 @@
 #include "engine/core/progress.h"
 #include "profiler/analysis/activity_tables.h"
 #include "profiler/analysis/device_time.h"
+#include "profiler/analysis/kernel_bytes.h"
 #include "profiler/analysis/limits.h"
 #include "profiler/analysis/range_work.h"
 #include "profiler/analysis/step_table.h"
@@ -40,6 +42,7 @@ struct ActivityReport {
     std::vector<analysis::DeviceTime> devices;
     std::vector<analysis::RangeWork> ranges;  ///< of ReportRequest::range
     std::string range;
+    std::unordered_map<analysis::NameIndex, analysis::KernelBytes> kernel_bytes;
     analysis::Limits limits;
 };
 

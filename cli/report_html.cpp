@@ -209,13 +209,17 @@ void add_kernel_bars(Page& page, const ActivityReport& report) {
     std::vector<NamedShare> rows;
     for (std::size_t r = 0; r < count; ++r) {
         const analysis::KernelTotal& k = totals[r];
-        rows.push_back({names[r], k.share,
-                        fmt::format("{}, {} x {}", format_percent(k.share),
-                                    format_count(k.time.count), format_ns(k.time.median_ns)),
-                        std::nullopt, "c-compute", report.activity.name(k.name)});
+        const std::optional<double> of_limit = kernel_share_of_limit(report, k.name);
+        std::string right = fmt::format("{}, {} x {}", format_percent(k.share),
+                                        format_count(k.time.count), format_ns(k.time.median_ns));
+        if (of_limit) right += fmt::format(", {} of limit", format_percent(*of_limit));
+        rows.push_back({names[r], k.share, std::move(right), of_limit, "c-compute",
+                        report.activity.name(k.name)});
     }
     page.add(shares_figure(page.id(), "Kernels that take most",
-                           "share of the sum of all kernels' times; count x median.", rows));
+                           "share of the sum of all kernels' times; count x median. Where bytes are "
+                           "known, the full colour is how much of the memory read rate it reached.",
+                           rows));
 }
 
 void add_activity(Page& page, const ActivityReport& report) {

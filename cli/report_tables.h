@@ -1,6 +1,7 @@
 /// The tables of a report. Keys of tables and columns are stable: docs/report.md lists them.
 #pragma once
 
+#include <optional>
 #include <vector>
 
 #include "cli/data_table.h"
@@ -27,6 +28,11 @@ namespace hc::cli {
 [[nodiscard]] DataTable syncs_table(const ActivityReport& report);
 [[nodiscard]] DataTable nvtx_table(const ActivityReport& report);
 [[nodiscard]] DataTable ranges_table(const ActivityReport& report);
+
+/// What a kernel reached of the machine's memory read rate; nullopt where its bytes or the rate are
+/// not known.
+[[nodiscard]] std::optional<double> kernel_share_of_limit(const ActivityReport& report,
+                                                          analysis::NameIndex name);
 
 /// Rows of the step table with the longest steps first, decode steps only.
 [[nodiscard]] DataTable slowest_steps(const DataTable& steps);

@@ -1,5 +1,4 @@
-// `hcprof report` as it is used: on traces of CUDA activity drawn by hand, and on a run of a tiny
-// model.
+// `hcprof report` as it is used: on traces of CUDA activity and of a run, drawn by hand.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sqlite3.h>
@@ -13,7 +12,6 @@
 #include "profiler/trace/writer.h"
 #include "tests/support/paths.h"
 #include "tests/support/process.h"
-#include "tests/support/tiny_model.h"
 
 namespace hc {
 namespace {
@@ -120,25 +118,60 @@ protected:
         return file;
     }
 
-    /// A compressed run of a tiny model, with retrievals.
+    /// Forty decode steps of 100 us. In every fifth a check triggers a fetch of 60 us, which is
+    /// committed and used in the next, where 10 us of it are waited for.
     std::string run_trace() {
-        test::TinyModelOptions options;
-        options.layers = 2;
-        const std::string model = test::write_tiny_model(folder_.path(), options).string();
-        std::string text;
-        while (text.size() < 200) text += "the quick brown fox jumps over the lazy dog\n";
-        std::ofstream(path("text.txt"), std::ios::binary) << text;
-        std::ofstream(path("heads.json"))
-            << R"({"meta":{"type_map":{"anchor":1,"volatile":2,"pivot":3,"satellite":4},)"
-            << R"("counts":{}},"classification_matrix":[[3,4],[3,4]],)"
-            << R"("allocation_matrix":[[-1.0,1.0],[-1.0,1.0]],)"
-            << R"("leader_member_relations":[{"0":[1]},{"0":[1]}]})";
         const std::string file = path("run.sqlite");
-        const test::ProcessResult r = test::run_process(
-            {test::built_program("hcprof"), "profile", "--backend", "cpu", "--model", model,
-             "--text", path("text.txt"), "--generate", "40", "--policy", "fullkv,heterocache",
-             "--heads", path("heads.json"), "--ratio", "0.8", "-o", file});
-        EXPECT_EQ(r.exit_code, 0) << r.err;
+        trace::Writer writer(file, {});
+        trace::Run run;
+        run.policy = "heterocache";
+        run.model_name = "drawn";
+        run.commit_lag = 1;
+        const trace::RunId id = writer.begin_run(run, {}, 0);
+        std::int64_t op_id = 0;
+        std::int64_t fetch_op = -1;
+        const auto op = [&](std::vector<OpRecord>& ops, OpKind kind, std::int64_t step,
+                            std::int64_t start, std::int64_t end) {
+            OpRecord o;
+            o.op_id = op_id++, o.step = step, o.layer = 0, o.kind = kind;
+            o.stream = is_transfer(kind) ? kFetchStream : kDecodeStream;
+            o.start_ns = 1000 * start, o.end_ns = 1000 * end;
+            o.bytes_read = 5'000'000;
+            ops.push_back(o);
+            return o.op_id;
+        };
+        for (std::int64_t step = 1; step <= 40; ++step) {
+            const std::int64_t at = 1000 * step;
+            std::vector<OpRecord> ops;
+            if (fetch_op >= 0) {
+                FetchRecord f;
+                f.id = f.check_id = (step - 1) / 5 - 1;
+                f.rows_wanted = 20, f.rows_fetched = 8, f.runs = 3, f.bytes = 600'000;
+                f.queued_ns = 1000 * (at - 1000 + 90), f.start_ns = 1000 * (at - 40);
+                f.end_ns = 1000 * (at + 20), f.due_step = f.committed_step = step;
+                f.exposed_ns = 10'000, f.fetch_op = fetch_op;
+                f.commit_op = op(ops, OpKind::kCommit, step, at + 10, at + 30);
+                f.first_use_op = op(ops, OpKind::kAttention, step, at + 30, at + 100);
+                writer.add_fetch(id, f);
+                fetch_op = -1;
+            } else {
+                op(ops, OpKind::kAttention, step, at, at + 90);
+            }
+            if (step % 5 == 0 && step < 40) {
+                DriftRecord d;
+                d.check_id = step / 5 - 1, d.step = step, d.pivot = 1, d.triggered = true;
+                d.overlaps = {0.25}, d.median = 0.25, d.threshold = 0.5;
+                d.op_id = op(ops, OpKind::kDriftTopk, step, at + 90, at + 100);
+                writer.add_drift(id, d);
+                fetch_op = op(ops, OpKind::kFetch, step, at + 960, at + 1020);
+            }
+            writer.add_step(id, {step, Phase::kDecode, 1, 1000 * at, 1000 * (at + 100)}, ops, {});
+        }
+        trace::Value limit;
+        limit.run = id, limit.machine = "here", limit.name = "read_bandwidth_GBps";
+        limit.number = 100, limit.unit = "GB/s", limit.source = "by hand";
+        writer.add_value(limit);
+        writer.finish();
         return file;
     }
 
@@ -207,6 +240,31 @@ TEST_F(Report, AMeasuredLinkGivesAShareOfIt) {
               "'here')");
     const json copy = report_json({file}).at("activity").at("copies").at(0);
     EXPECT_NEAR(copy.at("share_of_link").get<double>(), 1'340.0 / 170 / 20, 1e-12);
+}
+
+TEST_F(Report, AKernelWhoseOperationKnowsItsBytesShowsItsShareOfTheLimit) {
+    const std::string file = cuda_trace();
+    sql(file,
+        "INSERT INTO hc_value VALUES (NULL, 'gpu', 'read_bandwidth_GBps', 0, 100, 'GB/s', "
+        "'measured', 'here')");
+    sql(file,
+        "INSERT INTO hc_run VALUES (0, 'recorded', NULL, NULL, 'fullkv', '', '', 0, 0, 'm', '', "
+        "'', 'file', 'real', 'attention', 'sampled', 'cuda', 1, 1, 0)");
+    sql(file,
+        "INSERT INTO hc_op_row (run, op_id, step, layer, kind, stream, start_ns, duration_ns, "
+        "bytes_read, bytes_written, flops, rows, correlation_first, correlation_last) "
+        "VALUES (0, 0, 1, 0, (SELECT id FROM hc_op_kind WHERE name = 'mlp'), 0, 0, 1, "
+        "4000000, 1000000, 0, 0, 3, 4)");
+    const json kernels = report_json({file}).at("activity").at("kernels");
+    for (const json& kernel : kernels) {
+        if (kernel.at("name") == "second") {  // 5 MB in 100 us
+            EXPECT_DOUBLE_EQ(kernel.at("gb_per_s"), 50);
+            EXPECT_DOUBLE_EQ(kernel.at("share_of_limit"), 0.5);
+        } else {
+            EXPECT_EQ(kernel.at("share_of_limit"), nullptr);
+        }
+    }
+    EXPECT_THAT(report({file}).out, HasSubstr("of limit"));
 }
 
 TEST_F(Report, KernelsNamedAsTransfersAreNoComputation) {
@@ -316,29 +374,41 @@ TEST_F(Report, PageAndTablesOfARun) {
                             HasSubstr("slowest first")));
     EXPECT_LT(html.size(), 1'000'000U);
 
-    const json runs = report_json({file}).at("runs");
-    ASSERT_EQ(runs.size(), 2U);
-    const json& run = runs.at(1);
-    EXPECT_EQ(run.at("steps").size(), run.at("step_ns").at("count").get<std::size_t>() + 1);
-    EXPECT_GT(run.at("fetches"), 0);
-    EXPECT_EQ(run.at("retrievals").size(), run.at("fetches").get<std::size_t>());
-    std::int64_t triggers = 0;
-    for (const json& step : run.at("steps")) triggers += step.at("triggers").get<std::int64_t>();
-    EXPECT_EQ(triggers, run.at("triggers").get<std::int64_t>());
-    std::int64_t used = 0;
-    for (const json& fetch : run.at("retrievals")) {
-        EXPECT_GE(fetch.at("trigger_step"), 1) << fetch;
-        if (fetch.at("use_step").is_null()) continue;
-        ++used;
-        EXPECT_GT(fetch.at("use_step"), fetch.at("trigger_step")) << fetch;  // the commit lag
-        EXPECT_EQ(fetch.at("use_step"), fetch.at("committed_step")) << fetch;
-    }
-    EXPECT_GT(used, 0);
-    EXPECT_EQ(run.at("retrieval_totals").at(0).at("used"), used);
+    const json run = report_json({file}).at("runs").at(0);
+    EXPECT_EQ(run.at("fetches"), 7);
+    EXPECT_EQ(run.at("transfer_ns"), 7 * 60'000);
+    EXPECT_EQ(run.at("exposed_ns"), 7 * 10'000);
+    EXPECT_DOUBLE_EQ(run.at("hiding"), 1 - 10.0 / 60);
+    EXPECT_EQ(run.at("overlap"), 0.0);  // they ran between the steps, and were waited for in them
+    EXPECT_EQ(run.at("steps").size(), 40U);
+    const json& sixth = run.at("steps").at(5);
+    EXPECT_EQ(sixth.at("step"), 6);
+    EXPECT_EQ(sixth.at("fetches_used"), 1);
+    EXPECT_EQ(sixth.at("exposed_ns"), 10'000);
+    EXPECT_EQ(sixth.at("transfer_ns"), 20'000);
+    EXPECT_EQ(sixth.at("commit_ns"), 20'000);
+    EXPECT_EQ(run.at("steps").at(4).at("triggers"), 1);
+
+    ASSERT_EQ(run.at("retrievals").size(), 7U);
+    const json& first = run.at("retrievals").at(0);
+    EXPECT_EQ(first.at("trigger_step"), 5);
+    EXPECT_EQ(first.at("use_step"), 6);
+    EXPECT_EQ(first.at("waited_ns"), 870'000);
+    EXPECT_EQ(first.at("transfer_ns"), 60'000);
+    EXPECT_EQ(first.at("gb_per_s"), 10.0);
+    const json& totals = run.at("retrieval_totals").at(0);
+    EXPECT_EQ(totals.at("used"), 7);
+    EXPECT_EQ(totals.at("late"), 7);
+    EXPECT_EQ(totals.at("steps_to_use_median"), 1.0);
+
+    const json& attention = run.at("operations").at(0);
+    EXPECT_EQ(attention.at("kind"), "attention");
+    EXPECT_EQ(attention.at("total_ns"), 33 * 90'000 + 7 * 70'000);
+    EXPECT_DOUBLE_EQ(attention.at("share_of_limit"), 40 * 5e6 / (33 * 90'000 + 7 * 70'000) / 100);
     EXPECT_EQ(report_json({file}).at("activity"), nullptr);
 
-    const test::ProcessResult text = report({file, "--retrievals", "--steps", "--run", "1"});
-    EXPECT_THAT(text.out, AllOf(HasSubstr("Retrievals of run 1"), HasSubstr("slowest first")));
+    const test::ProcessResult text = report({file, "--retrievals", "--steps", "--run", "0"});
+    EXPECT_THAT(text.out, AllOf(HasSubstr("Retrievals of run 0"), HasSubstr("slowest first")));
     EXPECT_EQ(report({file, "--csv", path("t")}).exit_code, 0);
     EXPECT_THAT(contents(path("t/steps.csv")), StartsWith("run,step,phase,"));
 }
