@@ -15,24 +15,30 @@ namespace {
 hc::inject::Injection& injection() {
     static hc::inject::Injection* const only = [] {
         auto* made = new hc::inject::Injection;
-        // Registered late, hence run early at exit, while CUDA and CUPTI still work.
-        std::atexit([] { injection().finish(); });
         ::pthread_atfork(nullptr, nullptr, [] { injection().abandon_after_fork(); });
         return made;
     }();
     return *only;
 }
 
+/// Starts the recording and has it finished at exit. What is registered last runs first there: it
+/// must come after CUPTI has been loaded, or CUPTI's own end comes before ours.
+void start() {
+    injection().start();
+    static const bool registered = std::atexit([] { injection().finish(); }) == 0;
+    static_cast<void>(registered);
+}
+
 }  // namespace
 
 extern "C" __attribute__((visibility("default"))) int InitializeInjection() {
-    injection().start();
+    start();
     return 1;
 }
 
 extern "C" __attribute__((visibility("default"))) int InitializeInjectionNvtx2(
     void* get_export_table) {
-    injection().start();
+    start();
     // 0 tells NVTX to switch itself off, for which the program is none the worse.
     return injection().attach_nvtx(get_export_table) ? 1 : 0;
 }
