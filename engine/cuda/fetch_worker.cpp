@@ -13,6 +13,9 @@ namespace {
 
 namespace k = kernels::cuda;
 
+// Seldom: a question goes through the driver's locks, and a profiler records every one.
+constexpr std::int64_t kAskStreamNs = 1'000'000;
+
 bool has_ticket(std::uint64_t& where, std::uint64_t ticket) {
     return std::atomic_ref<std::uint64_t>(where).load(std::memory_order_acquire) == ticket;
 }
@@ -313,11 +316,14 @@ void FetchWorker::enqueue_plan(DeviceFetch& fetch) {
 
 void FetchWorker::read_plan(DeviceFetch& fetch) {
     StarState& star = *fetch.star;
+    std::int64_t ask_again_ns = now_ns() + kAskStreamNs;
     while (!has_ticket(star.plan->ticket, star.plan_ticket)) {
+        relax();
+        if (now_ns() < ask_again_ns) continue;
         // A failed kernel would leave us here for ever.
         const cudaError_t status = cudaStreamQuery(stream_);
         if (status != cudaSuccess && status != cudaErrorNotReady) check(status, "plan of a fetch");
-        relax();
+        ask_again_ns = now_ns() + kAskStreamNs;
     }
     FetchRecord& record = fetch.record;
     fetch.rows.clear();
