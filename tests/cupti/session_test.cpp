@@ -323,6 +323,25 @@ TEST(Session, CapturedLaunchesAreNoLossAndNodesLeadBackToTheirCapture) {
     EXPECT_TRUE(session.stop().lost.empty());
 }
 
+TEST(Session, CategoriesGetTheirNamesWhateverTheirNumber) {
+    FakeCupti cupti;
+    MemorySink sink;
+    Session session(cupti, sink, small_options());
+    session.start();
+    for (const std::uint32_t id : {7U, UINT32_MAX}) {
+        const struct {
+            std::uint32_t category;
+            const char* name;
+        } params{id, "kinds"};
+        CUpti_NvtxData data{};
+        data.functionParams = &params;
+        cupti.client->on_callback(CUPTI_CB_DOMAIN_NVTX, CUPTI_CBID_NVTX_nvtxNameCategoryA, &data);
+    }
+    session.stop();
+    EXPECT_EQ("kinds", sink.categories.at({0, 7}));
+    EXPECT_EQ("kinds", sink.categories.at({0, INT32_MAX}));
+}
+
 TEST(Session, ExternalIdsGoToCupti) {
     FakeCupti cupti;
     MemorySink sink;
