@@ -157,8 +157,6 @@ void Session::enable_always() {
                                    CUPTI_CBID_RESOURCE_GRAPHNODE_CLONED),
               "cuptiEnableCallback(graph node)");
     }
-    check(api_.set_flush_period(static_cast<std::uint32_t>(options_.collect.flush_period.count())),
-          "cuptiActivityFlushPeriod");
 }
 
 /// The first failure is returned; the others are tried all the same.

@@ -134,10 +134,9 @@ TEST(Session, EveryFailureAtTheStartLeavesNothingBehind) {
     const std::vector<std::string> fatal{
         "subscribe",          "use_system_thread_ids", "register_buffer_callbacks",
         "enable_callback 6",  "enable_activity 12",    "enable_activity 13",
-        "enable_callback 5",  "enable_callback 3",     "set_flush_period",
-        "enable_activity 10", "enable_activity 1",     "enable_activity 2",
-        "enable_activity 38", "enable_activity 17",    "enable_runtime_api",
-        "enable_driver_api"};
+        "enable_callback 5",  "enable_callback 3",     "enable_activity 10",
+        "enable_activity 1",  "enable_activity 2",     "enable_activity 38",
+        "enable_activity 17", "enable_runtime_api",    "enable_driver_api"};
     for (const std::string& call : fatal) {
         FakeCupti cupti;
         MemorySink sink;
