@@ -52,7 +52,6 @@ public:
     [[nodiscard]] virtual const char* callback_name(int domain, std::uint32_t cbid) = 0;
 
     virtual int flush(bool forced) = 0;
-    virtual int set_flush_period(std::uint32_t milliseconds) = 0;
     /// `*record`: the one before, nullptr for the first; becomes the next one.
     virtual int next_record(std::uint8_t* buffer, std::size_t valid_bytes, void** record) = 0;
     /// Since the last call.

@@ -132,7 +132,7 @@ void Decoder::decode_marker_data(const void* raw, trace::ActivityBatch& batch) {
     activity::MarkerDetail detail;
     detail.id = record.id;
     if ((record.flags & CUPTI_ACTIVITY_FLAG_MARKER_COLOR_ARGB) != 0) detail.color = record.color;
-    if (record.category != 0) detail.category = static_cast<std::int32_t>(record.category);
+    if (record.category != 0) detail.category = clamped(record.category);
     read_payload(record, detail);
     markers_.add(detail, batch.nvtx);
 }

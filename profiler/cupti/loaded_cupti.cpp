@@ -82,7 +82,6 @@ struct Functions {
     decltype(&::cuptiEnableCallback) enable_callback;
     decltype(&::cuptiGetCallbackName) get_callback_name;
     decltype(&::cuptiActivityFlushAll) flush_all;
-    decltype(&::cuptiActivityFlushPeriod) flush_period;
     decltype(&::cuptiActivityGetNextRecord) next_record;
     decltype(&::cuptiActivityGetNumDroppedRecords) dropped_records;
     decltype(&::cuptiGetTimestamp) get_timestamp;
@@ -118,7 +117,6 @@ Functions bind_all(void* library) {
     bind(library, "cuptiEnableCallback", f.enable_callback);
     bind(library, "cuptiGetCallbackName", f.get_callback_name);
     bind(library, "cuptiActivityFlushAll", f.flush_all);
-    bind(library, "cuptiActivityFlushPeriod", f.flush_period);
     bind(library, "cuptiActivityGetNextRecord", f.next_record);
     bind(library, "cuptiActivityGetNumDroppedRecords", f.dropped_records);
     bind(library, "cuptiGetTimestamp", f.get_timestamp);
@@ -217,9 +215,6 @@ public:
 
     int flush(bool forced) override {
         return f_.flush_all(forced ? CUPTI_ACTIVITY_FLAG_FLUSH_FORCED : 0);
-    }
-    int set_flush_period(std::uint32_t milliseconds) override {
-        return f_.flush_period(milliseconds);
     }
     int next_record(std::uint8_t* buffer, std::size_t valid_bytes, void** record) override {
         return f_.next_record(buffer, valid_bytes, reinterpret_cast<CUpti_Activity**>(record));

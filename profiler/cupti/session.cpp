@@ -10,6 +10,7 @@
 #include "engine/core/clock.h"
 #include "engine/core/error.h"
 #include "profiler/cupti/api_filter.h"
+#include "profiler/cupti/record_fields.h"
 
 namespace hc::cupti {
 namespace {
@@ -156,8 +157,6 @@ void Session::enable_always() {
                                    CUPTI_CBID_RESOURCE_GRAPHNODE_CLONED),
               "cuptiEnableCallback(graph node)");
     }
-    check(api_.set_flush_period(static_cast<std::uint32_t>(options_.collect.flush_period.count())),
-          "cuptiActivityFlushPeriod");
 }
 
 /// The first failure is returned; the others are tried all the same.
@@ -204,6 +203,7 @@ void Session::decode_loop() {
         if (now_ns() - last_settle < period_ns) continue;
         decoder_.settle(batch_);
         hand_over();
+        name_categories();
         last_settle = now_ns();
     }
 }
@@ -225,6 +225,19 @@ void Session::decode_some(milliseconds wait) {
     // Before the buffer goes back: a sink that is slow has to slow CUPTI down.
     hand_over();
     pool_.recycle(filled->data);
+}
+
+void Session::name_categories() {
+    if (sink_failed_) return;
+    try {
+        for (const NvtxWatch::Category& category : nvtx_.take_categories()) {
+            sink_.name_nvtx_category(pid_, sink_.nvtx_domain(pid_, category.domain),
+                                     clamped(category.id), category.name);
+        }
+    } catch (const std::exception& error) {
+        sink_failed_ = true;
+        fail(error.what());
+    }
 }
 
 void Session::hand_over() {
@@ -330,6 +343,7 @@ SessionReport Session::stop() {
     while (pool_.counts().filled > 0) decode_some(milliseconds(0));
     decoder_.finish(batch_);
     hand_over();
+    name_categories();
     report_ = progress();
     report_.lost = audit_.lost();
     try {
@@ -373,10 +387,6 @@ std::string Session::failure() const {
 
 /// After the threads have ended.
 void Session::write_meta(const SessionReport& report) {
-    for (const NvtxWatch::Category& category : nvtx_.take_categories()) {
-        sink_.name_nvtx_category(pid_, sink_.nvtx_domain(pid_, category.domain),
-                                 static_cast<std::int32_t>(category.id), category.name);
-    }
     std::uint32_t version = 0;
     api_.version(version);
     const auto number = [this](const std::string& key, auto value) {

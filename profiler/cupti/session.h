@@ -108,6 +108,7 @@ private:
     void decode_loop();
     void decode_some(std::chrono::milliseconds wait);
     void hand_over();
+    void name_categories();
     void service_loop();
     void read_clock();
     void count_dropped();

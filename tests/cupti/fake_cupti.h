@@ -130,7 +130,6 @@ public:
         filler.flush();
         return CUPTI_SUCCESS;
     }
-    int set_flush_period(std::uint32_t) override { return called("set_flush_period"); }
     int next_record(std::uint8_t* buffer, std::size_t valid, void** record) override {
         return test::next_record(buffer, valid, record);
     }

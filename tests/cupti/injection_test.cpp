@@ -90,7 +90,17 @@ std::string meta(const fs::path& trace, const std::string& key) {
     return ask(trace, "SELECT value FROM hc_meta WHERE key = '" + key + "'");
 }
 
-TEST(Injection, RecordsKernelsCallsAndRanges) {
+class Injection : public testing::Test {
+protected:
+    void SetUp() override {
+#ifdef __SANITIZE_THREAD__
+        // It holds signals back and forbids threads after fork; session_test has the threads.
+        GTEST_SKIP() << "processes that fork and take signals are not for ThreadSanitizer";
+#endif
+    }
+};
+
+TEST_F(Injection, RecordsKernelsCallsAndRanges) {
     const VictimRun run({"1000"});
     EXPECT_EQ(0, run.process.exit_code);
     EXPECT_EQ("", run.process.err);
@@ -116,7 +126,7 @@ TEST(Injection, RecordsKernelsCallsAndRanges) {
     EXPECT_NE(std::string::npos, status.find("\"kernel\": 1000,")) << status;
 }
 
-TEST(Injection, RecordsEveryCallWhenAskedTo) {
+TEST_F(Injection, RecordsEveryCallWhenAskedTo) {
     const VictimRun run({"100"}, {"HCPROF_KINDS=kernel", "HCPROF_API=none"});
     ASSERT_EQ(1U, run.traces().size()) << run.process.err;
     EXPECT_EQ("100", ask(run.traces()[0], "SELECT count(*) FROM hc_kernel"));
@@ -125,7 +135,7 @@ TEST(Injection, RecordsEveryCallWhenAskedTo) {
     EXPECT_EQ("kernel", meta(run.traces()[0], "cupti_kinds"));
 }
 
-TEST(Injection, CollectsWithinItsCaptureRange) {
+TEST_F(Injection, CollectsWithinItsCaptureRange) {
     const VictimRun run({"1000"}, {"HCPROF_CAPTURE_RANGE=inner"});
     ASSERT_EQ(1U, run.traces().size()) << run.process.err;
     EXPECT_EQ("500", ask(run.traces()[0], "SELECT count(*) FROM hc_kernel"));
@@ -135,7 +145,7 @@ TEST(Injection, CollectsWithinItsCaptureRange) {
     EXPECT_EQ("0", ask(other.traces()[0], "SELECT count(*) FROM hc_kernel"));
 }
 
-TEST(Injection, KeepsWhatWasRecordedBeforeKillAndAbort) {
+TEST_F(Injection, KeepsWhatWasRecordedBeforeKillAndAbort) {
     for (const auto& [end, code] :
          std::map<std::string, int>{{"kill", 128 + 9}, {"abort", 128 + 6}}) {
         const VictimRun run({"1000", end});
@@ -148,7 +158,7 @@ TEST(Injection, KeepsWhatWasRecordedBeforeKillAndAbort) {
     }
 }
 
-TEST(Injection, ChildOfForkLeavesTheTraceAlone) {
+TEST_F(Injection, ChildOfForkLeavesTheTraceAlone) {
     const VictimRun run({"1000", "fork"});
     EXPECT_EQ(7, run.process.exit_code);
     EXPECT_EQ("", run.process.err);
@@ -158,7 +168,7 @@ TEST(Injection, ChildOfForkLeavesTheTraceAlone) {
     EXPECT_EQ("ok", ask(run.traces()[0], "PRAGMA integrity_check"));
 }
 
-TEST(Injection, ReplacedProcessGetsATraceOfItsOwn) {
+TEST_F(Injection, ReplacedProcessGetsATraceOfItsOwn) {
     const VictimRun run({"1000", "exec"});
     EXPECT_EQ(0, run.process.exit_code);
     ASSERT_EQ(2U, run.traces().size());
@@ -166,12 +176,12 @@ TEST(Injection, ReplacedProcessGetsATraceOfItsOwn) {
     EXPECT_EQ("ok", ask(run.traces()[1], "PRAGMA integrity_check"));
 }
 
-TEST(Injection, TakesNoSignalFromTheProgram) {
+TEST_F(Injection, TakesNoSignalFromTheProgram) {
     const VictimRun run({"10", "signal"});
     EXPECT_EQ(7, run.process.exit_code);
 }
 
-TEST(Injection, SaysWhyNothingIsRecordedAndLetsTheProgramRun) {
+TEST_F(Injection, SaysWhyNothingIsRecordedAndLetsTheProgramRun) {
     const std::map<std::string, std::string> cases{
         {"STUB_CUPTI_HOLDER=Other Tool",
          "another profiler is at work in this process (Other Tool)"},
@@ -202,7 +212,7 @@ TEST(Injection, SaysWhyNothingIsRecordedAndLetsTheProgramRun) {
     }
 }
 
-TEST(Injection, ExportsItsTwoEntryPointsOnly) {
+TEST_F(Injection, ExportsItsTwoEntryPointsOnly) {
     const ProcessResult symbols = run_process(
         {"/usr/bin/nm", "-D", "--defined-only", library("libhcprof-inject.so").string()});
     if (symbols.exit_code != 0) GTEST_SKIP() << "nm not found on this machine";

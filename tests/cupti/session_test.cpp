@@ -134,10 +134,9 @@ TEST(Session, EveryFailureAtTheStartLeavesNothingBehind) {
     const std::vector<std::string> fatal{
         "subscribe",          "use_system_thread_ids", "register_buffer_callbacks",
         "enable_callback 6",  "enable_activity 12",    "enable_activity 13",
-        "enable_callback 5",  "enable_callback 3",     "set_flush_period",
-        "enable_activity 10", "enable_activity 1",     "enable_activity 2",
-        "enable_activity 38", "enable_activity 17",    "enable_runtime_api",
-        "enable_driver_api"};
+        "enable_callback 5",  "enable_callback 3",     "enable_activity 10",
+        "enable_activity 1",  "enable_activity 2",     "enable_activity 38",
+        "enable_activity 17", "enable_runtime_api",    "enable_driver_api"};
     for (const std::string& call : fatal) {
         FakeCupti cupti;
         MemorySink sink;
@@ -321,6 +320,25 @@ TEST(Session, CapturedLaunchesAreNoLossAndNodesLeadBackToTheirCapture) {
     }
     EXPECT_FALSE(session.graph_nodes().find(900));
     EXPECT_TRUE(session.stop().lost.empty());
+}
+
+TEST(Session, CategoriesGetTheirNamesWhateverTheirNumber) {
+    FakeCupti cupti;
+    MemorySink sink;
+    Session session(cupti, sink, small_options());
+    session.start();
+    for (const std::uint32_t id : {7U, UINT32_MAX}) {
+        const struct {
+            std::uint32_t category;
+            const char* name;
+        } params{id, "kinds"};
+        CUpti_NvtxData data{};
+        data.functionParams = &params;
+        cupti.client->on_callback(CUPTI_CB_DOMAIN_NVTX, CUPTI_CBID_NVTX_nvtxNameCategoryA, &data);
+    }
+    session.stop();
+    EXPECT_EQ("kinds", sink.categories.at({0, 7}));
+    EXPECT_EQ("kinds", sink.categories.at({0, INT32_MAX}));
 }
 
 TEST(Session, ExternalIdsGoToCupti) {

@@ -1,6 +1,6 @@
-// Stands in for profiler/trace/position_codec.cpp in libhcprof-inject.so, which so does without zstd, a
-// third of its size: a process that we are injected into has CUDA activity and no runs of the engine,
-// hence no rows with positions. To be asked for them would be our own bug.
+// Stands in for profiler/trace/position_codec.cpp in libhcprof-inject.so, which so does without
+// zstd, a third of its size: a process that we are injected into has CUDA activity and no runs of
+// the engine, hence no rows with positions. To be asked for them would be our own bug.
 #include "engine/core/error.h"
 #include "profiler/trace/position_codec.h"
 

@@ -198,9 +198,6 @@ CUptiResult cuptiActivityFlushAll(std::uint32_t) {
     state().filler.flush();
     return CUPTI_SUCCESS;
 }
-CUptiResult cuptiActivityFlushPeriod(std::uint32_t) {
-    return CUPTI_SUCCESS;
-}
 CUptiResult cuptiActivityGetNextRecord(std::uint8_t* buffer, std::size_t valid,
                                        CUpti_Activity** record) {
     void* next = *record;

@@ -2,7 +2,8 @@
 ///
 /// Runs one scenario of the workload: under whatever was injected into it, or (--record) under a
 /// session of its own. Exit code 6: no GPU. With --record and the scenario graph, prints a line
-/// "node ID original ID tag TAG" for every node that a recorded kernel ran as.
+/// "node ID original ID tag TAG" for every node that a recorded kernel ran as. The scenarios
+/// time_kernels and time_graph print "microseconds X" a launch.
 #include <unistd.h>
 
 #include <chrono>
@@ -59,6 +60,14 @@ void run(const Arguments& arguments, const std::function<void(int)>& before_node
     const long long count = arguments.count;
     const int small = static_cast<int>(count);
     if (scenario == "empty") return workload::empty_kernels(count, 4);
+    if (scenario == "time_kernels") {
+        std::cout << "microseconds " << workload::time_kernels(count) << '\n';
+        return;
+    }
+    if (scenario == "time_graph") {
+        std::cout << "microseconds " << workload::time_graph(320, small) << '\n';
+        return;
+    }
     if (scenario == "copies") return workload::copies();
     if (scenario == "allocation") return workload::allocation();
     if (scenario == "graph") return workload::graph(small, 10, before_node);

@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdlib>
 #include <stdexcept>
@@ -68,6 +69,40 @@ void empty_kernels(std::int64_t count, int num_streams) {
     }
     check(cudaGetLastError(), "launch");
     check(cudaDeviceSynchronize(), "cudaDeviceSynchronize");
+}
+
+double time_kernels(std::int64_t count) {
+    Stream stream;
+    launch(stream.get(), 2000);
+    stream.wait();
+    const auto begin = std::chrono::steady_clock::now();
+    launch(stream.get(), count);
+    stream.wait();
+    const std::chrono::duration<double, std::micro> took = std::chrono::steady_clock::now() - begin;
+    return took.count() / static_cast<double>(count);
+}
+
+double time_graph(int num_kernels, int count) {
+    Stream stream;
+    check(cudaStreamBeginCapture(stream.get(), cudaStreamCaptureModeGlobal), "begin capture");
+    launch(stream.get(), num_kernels);
+    cudaGraph_t captured = nullptr;
+    cudaGraphExec_t executable = nullptr;
+    check(cudaStreamEndCapture(stream.get(), &captured), "end capture");
+    check(cudaGraphInstantiate(&executable, captured, 0), "cudaGraphInstantiate");
+    std::vector<double> times;
+    for (int i = 0; i < count + 10; ++i) {
+        const auto begin = std::chrono::steady_clock::now();
+        check(cudaGraphLaunch(executable, stream.get()), "cudaGraphLaunch");
+        stream.wait();
+        const std::chrono::duration<double, std::micro> took =
+            std::chrono::steady_clock::now() - begin;
+        if (i >= 10) times.push_back(took.count());
+    }
+    cudaGraphExecDestroy(executable);
+    cudaGraphDestroy(captured);
+    std::nth_element(times.begin(), times.begin() + count / 2, times.end());
+    return times[static_cast<std::size_t>(count / 2)];
 }
 
 void copies() {

@@ -15,6 +15,12 @@ namespace hc::workload {
 /// own, then a wait for all.
 void empty_kernels(std::int64_t count, int num_streams);
 
+/// Microseconds a launch of an empty kernel takes, over `count` launches that end with a wait.
+[[nodiscard]] double time_kernels(std::int64_t count);
+/// Microseconds a launch of a graph of `num_kernels` small kernels takes from launch to the end of
+/// the wait for it: the median of `count`.
+[[nodiscard]] double time_graph(int num_kernels, int count);
+
 /// One each: pinned to device 1,048,576 bytes, device to pinned 524,288, device to device 262,144,
 /// pageable to device 131,072, memset 65,536 bytes to 0x5a; all in one stream.
 void copies();
