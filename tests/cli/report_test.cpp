@@ -467,7 +467,7 @@ TEST_F(Report, BadInput) {
         sql(path(name), statement);
         return path(name);
     };
-    expect_error({spoiled("newer.sqlite", "PRAGMA user_version = 2000")}, ExitCode::kInput,
+    expect_error({spoiled("newer.sqlite", "PRAGMA user_version = 3000")}, ExitCode::kInput,
                  "newer than this program reads");
     expect_error({spoiled("gone.sqlite", "DROP TABLE hc_kernel")}, ExitCode::kInput, "hc_kernel");
     expect_error({spoiled("odd.sqlite", "UPDATE hc_kernel SET stream = 99")}, ExitCode::kInput,
