@@ -114,9 +114,9 @@ ReportData read_report(const std::string& path, const ReportRequest& request, Pr
     }
     const std::vector<trace::Value> values = trace.values();
     for (const trace::Run& run : trace.runs()) {
-        const bool wanted = request.runs.empty() ||
-                            std::find(request.runs.begin(), request.runs.end(), run.id) !=
-                                request.runs.end();
+        const bool wanted =
+            request.runs.empty() ||
+            std::find(request.runs.begin(), request.runs.end(), run.id) != request.runs.end();
         if (!wanted) continue;
         report.runs.push_back(read_run(trace, run, values, request.keep_columns, progress));
     }

@@ -200,7 +200,9 @@ constexpr FigureSource kFigures[] = {
          return per_step(r, r.metrics.transfer.exposed_ns, r.metrics.fetches > 0);
      }},
     {"rows_fetched_per_step", "rows fetched a step", FigureUnit::kCount,
-     [](const RunSummary& r) { return per_step(r, r.metrics.rows_fetched, r.metrics.fetches > 0); }},
+     [](const RunSummary& r) {
+         return per_step(r, r.metrics.rows_fetched, r.metrics.fetches > 0);
+     }},
     {"fetch_bytes_per_step", "fetched a step", FigureUnit::kBytes,
      [](const RunSummary& r) { return per_step(r, r.metrics.fetch_bytes, r.metrics.fetches > 0); }},
     {"kv_pool_peak_bytes", "KV pool (peak)", FigureUnit::kBytes,
@@ -229,12 +231,12 @@ std::vector<FigureDifference> compare_figures(std::span<const RunSummary> a,
     return result;
 }
 
-void add_settings(const RunSummary& a, const RunSummary& b, std::vector<SettingDifference>& result) {
+void add_settings(const RunSummary& a, const RunSummary& b,
+                  std::vector<SettingDifference>& result) {
     const auto add = [&](const std::string& what, const std::string& in_a,
                          const std::string& in_b) {
-        const bool said = std::any_of(result.begin(), result.end(), [&](const SettingDifference& s) {
-            return s.what == what;
-        });
+        const bool said = std::any_of(result.begin(), result.end(),
+                                      [&](const SettingDifference& s) { return s.what == what; });
         if (in_a != in_b && !said) result.push_back({what, in_a, in_b});
     };
     // Two files of one name are told apart by their hashes alone.

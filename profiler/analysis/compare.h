@@ -4,9 +4,9 @@
 /// neighbours and memory layout move a whole recording. So what is said hangs on how many there
 /// are:
 ///  - one recording a side: the difference of medians (B - A) gets a 95 % percentile interval from
-///    a bootstrap of kResamples resamples of either side's steps, with a fixed seed. It covers these
-///    two recordings only. An interval that excludes 0 is called "differs"; nothing is ever called
-///    faster or slower.
+///    a bootstrap of kResamples resamples of either side's steps, with a fixed seed. It covers
+///    these two recordings only. An interval that excludes 0 is called "differs"; nothing is ever
+///    called faster or slower.
 ///  - at least kRecordingsMin a side: each recording counts as one value, its median, and Welch's t
 ///    test (welch.h) judges the difference of their means. "Faster" and "slower" mean p <= 0.05,
 ///    corrected (Holm) over the rows of a table; the time of a step stands alone and is not.

@@ -75,7 +75,10 @@ class Accumulator {
 public:
     Accumulator(const Activity& activity, const LaunchIndex& launches,
                 const std::vector<std::uint32_t>& range_of_call, std::vector<RangeWork>& result)
-        : activity_(activity), launches_(launches), range_of_call_(range_of_call), result_(result) {}
+        : activity_(activity),
+          launches_(launches),
+          range_of_call_(range_of_call),
+          result_(result) {}
 
     template <typename Row>
     RangeWork* add(const Row& row, bool is_transfer) {

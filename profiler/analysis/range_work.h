@@ -24,7 +24,7 @@ struct RangeWork {
     std::int64_t calls = 0;
     std::int64_t kernels = 0, copies = 0;  ///< kernels without those that move data; with memsets
     std::int64_t copy_bytes = 0;           ///< of copies (what a kernel moves is not recorded)
-    std::int64_t compute_ns = 0;           ///< union of compute (device_time.h), summed over devices
+    std::int64_t compute_ns = 0;  ///< union of compute (device_time.h), summed over devices
     std::int64_t transfer_ns = 0;
     std::int64_t both_ns = 0;
     /// From the first start to the last end of its work; 0 and 0 without any.

@@ -18,8 +18,7 @@ using test::ActivityTimeline;
 std::vector<RangeWork> work_of(ActivityTimeline& t, std::string_view name) {
     t.data.sort();
     const LaunchIndex launches(t.data);
-    return range_work(t.data, launches, ranges_named(t.data, name),
-                      transfer_kernels(t.data, {}));
+    return range_work(t.data, launches, ranges_named(t.data, name), transfer_kernels(t.data, {}));
 }
 
 TEST(RangeWork, BelongsToTheRangeOfItsLaunchHoweverLateItRuns) {
@@ -104,9 +103,9 @@ TEST(RangeWork, EqualsACountOfEveryPairOnRandomTimelines) {
         for (const RangeWork& work : work_of(t, "r")) {
             std::int64_t compute = 0, transfer = 0, both = 0;
             const auto in_range = [&](std::int64_t correlation) {
-                const auto call = std::find_if(
-                    t.data.calls.begin(), t.data.calls.end(),
-                    [&](const ApiCall& c) { return c.correlation == correlation; });
+                const auto call =
+                    std::find_if(t.data.calls.begin(), t.data.calls.end(),
+                                 [&](const ApiCall& c) { return c.correlation == correlation; });
                 return call->thread == work.range.thread && call->start_ns >= work.range.start_ns &&
                        call->start_ns < work.range.end_ns;
             };
