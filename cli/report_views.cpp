@@ -202,6 +202,10 @@ std::vector<Strip> step_strips(const RunReport& run, const ReportData& report) {
                 if (stream != report.streams.end()) {
                     name = stream->name.empty() ? stream->role : stream->name;
                 }
+                if (name.empty() && run.metrics.run.backend == "cpu") {
+                    if (ops.stream[i] == kDecodeStream) name = "decode";
+                    if (ops.stream[i] == kFetchStream) name = "fetch";
+                }
                 if (name.empty()) name = fmt::format("stream {}", ops.stream[i]);
                 strip.lanes.push_back({std::move(name), {}});
             }

@@ -24,12 +24,12 @@
 #include <vector>
 
 #include "engine/core/records.h"
+#include "profiler/analysis/bootstrap.h"
 #include "profiler/analysis/metrics.h"
 #include "profiler/trace/columns.h"
 
 namespace hc::analysis {
 
-inline constexpr std::size_t kResamples = 2000;
 /// The extremes of n values hold their median with probability 1 - 2^(1-n): below six values no
 /// interval of them reaches 95 %.
 inline constexpr std::size_t kSamplesMin = 6;
@@ -46,10 +46,6 @@ enum class Verdict : std::uint8_t {
 /// "faster", "slower", "no difference that can be told", "differs within these two recordings",
 /// "only in A", "only in B".
 [[nodiscard]] std::string_view verdict_name(Verdict verdict);
-
-struct Bounds {
-    double low = 0, high = 0;
-};
 
 /// What an interval covers.
 enum class Basis : std::uint8_t {
