@@ -299,9 +299,9 @@ DataTable ranges_table(const ActivityReport& report) {
         const analysis::RangeWork& w = report.ranges[r];
         const bool any = w.kernels + w.copies > 0;
         table.add_row({static_cast<std::int64_t>(r), w.range.start_ns,
-                       w.range.end_ns - w.range.start_ns, w.calls, w.kernels, w.compute_ns,
-                       w.copies, w.copy_bytes, w.transfer_ns, cell_of(w.overlap()),
-                       any ? Cell(w.device_start_ns) : Cell(),
+                       w.range.end_ns - w.range.start_ns, w.calls, w.api_ns, w.kernels,
+                       w.compute_ns, w.copies, w.copy_bytes, w.transfer_ns, cell_of(w.overlap()),
+                       any ? Cell(w.idle_ns) : Cell(), any ? Cell(w.device_start_ns) : Cell(),
                        any ? Cell(w.device_end_ns) : Cell()});
     }
     table.note = "work belongs to the range whose thread asked for it, by API call";

@@ -87,6 +87,8 @@ DataTable steps_table(const RunReport& run) {
         table.columns.push_back({"kernels", "kernels", Unit::kCount});
         table.columns.push_back({"kernel_ns", "kernel time", Unit::kNs});
         table.columns.push_back({"copy_bytes", "copied", Unit::kBytes, false});
+        table.columns.push_back({"api_ns", "in calls", Unit::kNs, false});
+        table.columns.push_back({"device_idle_ns", "idle", Unit::kNs, false});
     }
     // Each kind of operation that occurs, for machines.
     std::vector<std::size_t> kinds;
@@ -113,8 +115,9 @@ DataTable steps_table(const RunReport& run) {
                                    row.transfer_ns,
                                    cell_of(row.overlap())};
         if (has_work) {
-            cells.insert(cells.end(), {run.step_work[s].kernels, run.step_work[s].compute_ns,
-                                       run.step_work[s].copy_bytes});
+            const analysis::RangeWork& work = run.step_work[s];
+            cells.insert(cells.end(), {work.kernels, work.compute_ns, work.copy_bytes, work.api_ns,
+                                       work.idle_ns});
         }
         for (const std::size_t k : kinds) cells.emplace_back(row.kind_ns[k]);
         table.add_row(std::move(cells));

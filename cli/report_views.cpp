@@ -36,14 +36,14 @@ Strip device_strip(const ActivityReport& report, std::int64_t start_ns, std::int
     strip.class_names = {"kernels", "copies", "memsets"};
     const analysis::Activity& activity = report.activity;
     std::vector<StripLane> lanes(activity.streams.size());
-    std::vector<std::int64_t> busy(lanes.size());
+    std::vector<double> busy(lanes.size());
     const auto is_inside = [&](const auto& row) {
         return row.end_ns > start_ns && row.start_ns < end_ns;
     };
     const auto add = [&](const auto& row, std::uint8_t css_class, std::uint32_t label) {
         const auto stream = static_cast<std::size_t>(row.stream);
         lanes[stream].boxes.push_back({row.start_ns, row.end_ns, label, css_class});
-        busy[stream] += row.end_ns - row.start_ns;
+        busy[stream] += static_cast<double>(row.end_ns - row.start_ns);
     };
     // Names only where boxes are drawn one by one.
     std::size_t inside = 0;

@@ -196,11 +196,11 @@ ActivitySummary summarise_activity(const Activity& activity, const std::string& 
     DeviceTimeOptions options;
     options.longest_gaps = 0;
     for (const DeviceTime& d : device_times(activity, launches, options)) {
-        summary.span_ns += d.span_ns();
-        summary.compute_ns += d.compute_ns;
-        summary.transfer_ns += d.transfer_ns;
-        summary.both_ns += d.both_ns;
-        for (std::size_t c = 0; c < kIdleCauses; ++c) summary.idle_ns[c] += d.idle_ns[c];
+        add_wrapping(summary.span_ns, d.span_ns());
+        add_wrapping(summary.compute_ns, d.compute_ns);
+        add_wrapping(summary.transfer_ns, d.transfer_ns);
+        add_wrapping(summary.both_ns, d.both_ns);
+        for (std::size_t c = 0; c < kIdleCauses; ++c) add_wrapping(summary.idle_ns[c], d.idle_ns[c]);
     }
     for (const auto& [cause, count] : activity.lost) add_wrapping(summary.lost, count);
     return summary;

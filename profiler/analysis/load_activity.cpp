@@ -192,6 +192,12 @@ Activity load_activity(const trace::Trace& trace, Progress& progress) {
     read_device_side(trace, streams, activity, progress);
     host.get();
     activity.sort();
+    // Analyses go through everything once a device.
+    constexpr std::size_t kDevicesMax = 1024;
+    if (const std::size_t devices = activity.devices().size(); devices > kDevicesMax) {
+        throw_refused(fmt::format("the trace holds work of {} devices, more than the {} expected",
+                                  devices, kDevicesMax));
+    }
     return activity;
 }
 

@@ -40,6 +40,10 @@ TEST(RangeWork, BelongsToTheRangeOfItsLaunchHoweverLateItRuns) {
     EXPECT_EQ(work[1].copy_bytes, 4096);
     EXPECT_EQ(work[1].transfer_ns, 30);
     EXPECT_DOUBLE_EQ(work[1].overlap().value(), 10.0 / 30);
+    EXPECT_EQ(work[0].idle_ns, 0);
+    EXPECT_EQ(work[1].idle_ns, 60 - 40);  // 590..650 without 610..650
+    EXPECT_EQ(work[0].api_ns, 1);
+    EXPECT_EQ(work[1].api_ns, 2);
     EXPECT_EQ(work[1].device_start_ns, 590);
     EXPECT_EQ(work[1].device_end_ns, 650);
 }
