@@ -290,10 +290,11 @@ DataTable ranges_table(const ActivityReport& report) {
     table.title = fmt::format("Range '{}', one row each time", report.range);
     table.columns = {
         {"instance", "instance", Unit::kCount},    {"start_ns", "start", Unit::kNs, false},
-        {"duration_ns", "host time", Unit::kNs},   {"calls", "calls", Unit::kCount},
-        {"kernels", "kernels", Unit::kCount},      {"compute_ns", "compute", Unit::kNs},
-        {"copies", "copies", Unit::kCount, false}, {"copy_bytes", "bytes", Unit::kBytes},
-        {"transfer_ns", "transfer", Unit::kNs},    {"overlap", "overlap", Unit::kShare},
+        {"duration_ns", "host time", Unit::kNs},   {"calls", "calls", Unit::kCount, false},
+        {"api_ns", "in calls", Unit::kNs},         {"kernels", "kernels", Unit::kCount},
+        {"compute_ns", "compute", Unit::kNs},      {"copies", "copies", Unit::kCount, false},
+        {"copy_bytes", "bytes", Unit::kBytes},     {"transfer_ns", "transfer", Unit::kNs, false},
+        {"overlap", "overlap", Unit::kShare},      {"idle_ns", "idle", Unit::kNs},
         {"device_start_ns", "", Unit::kNs, false}, {"device_end_ns", "", Unit::kNs, false}};
     for (std::size_t r = 0; r < report.ranges.size(); ++r) {
         const analysis::RangeWork& w = report.ranges[r];

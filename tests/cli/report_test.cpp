@@ -231,6 +231,9 @@ TEST_F(Report, FiguresOfATimelineWorkedOutByHand) {
     EXPECT_DOUBLE_EQ(ranges.at(0).at("overlap"), 0.5);
     EXPECT_EQ(ranges.at(1).at("kernels"), 2);
     EXPECT_DOUBLE_EQ(ranges.at(1).at("overlap"), 0);
+    // 150..500 less two kernels of 100; five calls of 5.
+    EXPECT_EQ(ranges.at(1).at("idle_ns"), 150'000);
+    EXPECT_EQ(ranges.at(1).at("api_ns"), 25'000);
 }
 
 TEST_F(Report, AMeasuredLinkGivesAShareOfIt) {
