@@ -87,8 +87,8 @@ Recording open_recording(std::string argument, Progress& progress) {
         }
     }
     if (recording.runs.empty() && !recording.has_activity) {
-        throw_refused(fmt::format("{} holds no run with decode steps and no CUDA activity",
-                                  argument));
+        throw_refused(
+            fmt::format("{} holds no run with decode steps and no CUDA activity", argument));
     }
     return recording;
 }
@@ -167,8 +167,8 @@ ComparedRuns compare_runs(const std::vector<Recording>& a, const std::vector<Rec
         std::vector<analysis::RunSummary> result;
         for (const Recording& recording : side) {
             const trace::Run its = counterpart(run, side.front(), recording);
-            result.push_back(analysis::summarise(recording.trace.read(
-                its.id, {.operations = true, .attention = false}, progress)));
+            result.push_back(analysis::summarise(
+                recording.trace.read(its.id, {.operations = true, .attention = false}, progress)));
         }
         return result;
     };
@@ -189,8 +189,8 @@ std::vector<analysis::ActivitySummary> activities(const std::vector<Recording>& 
         result.push_back(analysis::summarise_activity(
             analysis::load_activity(recording.trace, progress), range, keep_samples));
         if (!range.empty() && result.back().range_ns.empty()) {
-            throw_refused(fmt::format("--range: trace '{}' holds no NVTX range '{}'",
-                                      recording.file, range));
+            throw_refused(
+                fmt::format("--range: trace '{}' holds no NVTX range '{}'", recording.file, range));
         }
     }
     return result;
@@ -220,14 +220,14 @@ CompareAnswer compare(const Options& options, Progress& progress) {
     answer.left_over = std::move(pairing.left_over);
     const bool active = all_have_activity(a) && all_have_activity(b);
     if (answer.runs.empty() && !active) {
-        throw_refused(fmt::format("{} and {} have nothing to compare: decode steps or CUDA "
-                                  "activity on both sides are needed",
-                                  fmt::join(answer.files_a, ", "),
-                                  fmt::join(answer.files_b, ", ")));
+        throw_refused(
+            fmt::format("{} and {} have nothing to compare: decode steps or CUDA "
+                        "activity on both sides are needed",
+                        fmt::join(answer.files_a, ", "), fmt::join(answer.files_b, ", ")));
     }
     if (!active && !options.range.empty()) {
-        throw_refused(fmt::format("--range {}: not every trace holds CUDA activity",
-                                  options.range));
+        throw_refused(
+            fmt::format("--range {}: not every trace holds CUDA activity", options.range));
     }
     if (active) {
         const bool single = answer.is_single();
@@ -243,16 +243,17 @@ CompareAnswer compare(const Options& options, Progress& progress) {
 void refuse_slower(const std::string& what, const analysis::TimeDifference& time, double percent) {
     const std::optional<double> relative = time.relative(time.difference);
     if (time.basis != analysis::Basis::kBetween || !relative) {
-        throw_refused(fmt::format("--fail-if-slower cannot judge {}: {} and {} recordings, at "
-                                  "least {} a side are needed (A1 A2 A3 --with B1 B2 B3)",
-                                  what, time.recordings_a, time.recordings_b,
-                                  analysis::kRecordingsMin));
+        throw_refused(
+            fmt::format("--fail-if-slower cannot judge {}: {} and {} recordings, at "
+                        "least {} a side are needed (A1 A2 A3 --with B1 B2 B3)",
+                        what, time.recordings_a, time.recordings_b, analysis::kRecordingsMin));
     }
     if (time.verdict == analysis::Verdict::kSlower && *relative * 100 > percent) {
-        throw_refused(fmt::format("{}: median {} became {} ({}, 95 % between recordings {}), more "
-                                  "than --fail-if-slower {}",
-                                  what, format_ns(time.median_a), format_ns(time.median_b),
-                                  signed_percent(relative), interval_percent(time), percent));
+        throw_refused(
+            fmt::format("{}: median {} became {} ({}, 95 % between recordings {}), more "
+                        "than --fail-if-slower {}",
+                        what, format_ns(time.median_a), format_ns(time.median_b),
+                        signed_percent(relative), interval_percent(time), percent));
     }
 }
 
@@ -265,8 +266,9 @@ void apply_gate(const CompareAnswer& answer, double percent) {
     if (!answer.range.empty()) {
         refuse_slower(fmt::format("range '{}'", answer.range), answer.activity->range, percent);
     } else if (answer.runs.empty()) {
-        throw_refused("--fail-if-slower cannot judge traces without decode steps: name an NVTX "
-                      "range with --range");
+        throw_refused(
+            "--fail-if-slower cannot judge traces without decode steps: name an NVTX "
+            "range with --range");
     }
 }
 
@@ -276,9 +278,10 @@ void check_options(const Options& options) {
                                 *options.fail_if_slower));
     }
     if (options.with.empty() && options.traces.size() != 2) {
-        throw_usage(fmt::format("expected two traces, found {} (several a side: A1 A2 A3 --with B1 "
-                                "B2 B3; see hcprof compare --help)",
-                                options.traces.size()));
+        throw_usage(
+            fmt::format("expected two traces, found {} (several a side: A1 A2 A3 --with B1 "
+                        "B2 B3; see hcprof compare --help)",
+                        options.traces.size()));
     }
 }
 

@@ -68,9 +68,9 @@ std::string figure_text(FigureUnit unit, double value) {
 }
 
 std::string figures_table(const std::vector<FigureDifference>& figures, bool single, int width) {
-    Table table(single ? std::vector<std::string>{"once a recording", "A", "B", "difference"}
-                       : std::vector<std::string>{"mean of recordings", "A", "B", "difference",
-                                                  "B"},
+    Table table(single
+                    ? std::vector<std::string>{"once a recording", "A", "B", "difference"}
+                    : std::vector<std::string>{"mean of recordings", "A", "B", "difference", "B"},
                 {0, 4});
     for (const FigureDifference& f : figures) {
         std::string difference = "-";
@@ -89,8 +89,8 @@ std::string figures_table(const std::vector<FigureDifference>& figures, bool sin
 
 DataTable named_table(const char* what, const std::vector<analysis::NamedDifference>& rows) {
     DataTable table;
-    table.columns = {{"name", what, Unit::kText},        {"total_a", "A", Unit::kNs},
-                     {"total_b", "B", Unit::kNs},        {"count_a", "count A", Unit::kCount},
+    table.columns = {{"name", what, Unit::kText},          {"total_a", "A", Unit::kNs},
+                     {"total_b", "B", Unit::kNs},          {"count_a", "count A", Unit::kCount},
                      {"count_b", "count B", Unit::kCount}, {"difference", "one takes", Unit::kText},
                      {"verdict", "B", Unit::kText}};
     for (const analysis::NamedDifference& d : rows) {
@@ -143,11 +143,10 @@ void print_activity(const CompareAnswer& answer, std::size_t top, int width) {
     if (!answer.range.empty()) {
         const TimeDifference& time = activity.range;
         Table table({"median of", "A", "B", "difference", interval_title(single), "B"}, {0, 5});
-        table.add_row({fmt::format("range '{}'", answer.range),
-                       time_cell(time.count_a, time.median_a),
-                       time_cell(time.count_b, time.median_b),
-                       signed_percent(time.relative(time.difference)), interval_percent(time),
-                       verdict_cell(time.verdict)});
+        table.add_row(
+            {fmt::format("range '{}'", answer.range), time_cell(time.count_a, time.median_a),
+             time_cell(time.count_b, time.median_b), signed_percent(time.relative(time.difference)),
+             interval_percent(time), verdict_cell(time.verdict)});
         fmt::print("\n{}", table.to_string(width));
     }
     fmt::print("\nCUDA activity\n{}", figures_table(activity.figures, single, width));

@@ -21,8 +21,8 @@ struct CompareAnswer {
     std::vector<std::string> files_a, files_b;  ///< as the user named them
     std::vector<ComparedRuns> runs;
     std::optional<analysis::ActivityComparison> activity;
-    std::string range;                    ///< the NVTX range whose time is compared, "" for none
-    std::vector<std::string> left_over;   ///< runs without a partner
+    std::string range;                   ///< the NVTX range whose time is compared, "" for none
+    std::vector<std::string> left_over;  ///< runs without a partner
     [[nodiscard]] bool is_single() const { return files_a.size() == 1 && files_b.size() == 1; }
 };
 

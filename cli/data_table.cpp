@@ -73,7 +73,8 @@ std::string format_cell(const Cell& cell, Unit unit) {
     if (std::holds_alternative<std::monostate>(cell)) return "-";
     if (const auto* text = std::get_if<std::string>(&cell)) return printable(*text);
     const auto* integer = std::get_if<std::int64_t>(&cell);
-    const double value = integer != nullptr ? static_cast<double>(*integer) : std::get<double>(cell);
+    const double value =
+        integer != nullptr ? static_cast<double>(*integer) : std::get<double>(cell);
     switch (unit) {
         case Unit::kNs:
             return format_ns(value);
@@ -133,7 +134,8 @@ std::vector<std::string> short_names(const DataTable& table, std::size_t rows, s
         const std::string& first = full[group.front()];
         std::size_t common = first.size();
         for (const std::size_t r : group) {
-            const auto ends = std::mismatch(first.begin(), first.end(), full[r].begin(), full[r].end());
+            const auto ends =
+                std::mismatch(first.begin(), first.end(), full[r].begin(), full[r].end());
             common = std::min(common, static_cast<std::size_t>(ends.first - first.begin()));
         }
         for (const std::size_t r : group) {

@@ -17,8 +17,8 @@ struct Column {
     std::string key;    ///< in JSON and CSV: stable
     std::string title;  ///< in text and HTML
     Unit unit = Unit::kText;
-    bool for_people = true;  ///< in text and HTML as well, unless nothing is known in any row
-    bool hide_zeros = false; ///< for people: not when every row is 0
+    bool for_people = true;   ///< in text and HTML as well, unless nothing is known in any row
+    bool hide_zeros = false;  ///< for people: not when every row is 0
 };
 
 /// monostate: not known. JSON null, an empty field in CSV, "-" for people.

@@ -20,9 +20,8 @@
 namespace hc::cli {
 namespace {
 
-constexpr std::array<const char*, 9> kSections = {"overview",   "operations", "steps",
-                                                  "retrievals", "idle",       "ranges",
-                                                  "kernels",    "copies",     "api"};
+constexpr std::array<const char*, 9> kSections = {
+    "overview", "operations", "steps", "retrievals", "idle", "ranges", "kernels", "copies", "api"};
 
 struct Options {
     std::string trace;

@@ -40,9 +40,9 @@ std::optional<double> link_limit(const analysis::Limits& limits, std::int32_t ki
 }
 
 std::vector<Column> time_columns() {
-    return {{"count", "count", Unit::kCount},    {"total_ns", "total", Unit::kNs},
-            {"median_ns", "median", Unit::kNs},  {"p95_ns", "p95", Unit::kNs},
-            {"max_ns", "max", Unit::kNs},        {"min_ns", "min", Unit::kNs, false}};
+    return {{"count", "count", Unit::kCount},   {"total_ns", "total", Unit::kNs},
+            {"median_ns", "median", Unit::kNs}, {"p95_ns", "p95", Unit::kNs},
+            {"max_ns", "max", Unit::kNs},       {"min_ns", "min", Unit::kNs, false}};
 }
 
 void add_times(std::vector<Cell>& cells, const analysis::GroupTimes& t) {
@@ -82,8 +82,9 @@ DataTable devices_table(const ActivityReport& report) {
                        cell_of(share_of(d.compute_ns, d.span_ns())), d.transfer_ns, d.both_ns,
                        cell_of(d.overlap()), d.busy_ns(), d.idle_total_ns()});
     }
-    table.note = "compute: union of kernels and memsets; transfer: of copies; overlap: both / "
-                 "transfer; idle: span less compute";
+    table.note =
+        "compute: union of kernels and memsets; transfer: of copies; overlap: both / "
+        "transfer; idle: span less compute";
     return table;
 }
 
@@ -149,27 +150,23 @@ DataTable kernels_table(const ActivityReport& report) {
     DataTable table;
     table.key = "kernels";
     table.title = "Kernels by name";
-    table.columns = {{"name", "kernel", Unit::kText},
-                     {"count", "count", Unit::kCount},
-                     {"total_ns", "total", Unit::kNs},
-                     {"share", "share", Unit::kShare},
-                     {"median_ns", "median", Unit::kNs},
-                     {"p95_ns", "p95", Unit::kNs},
-                     {"max_ns", "max", Unit::kNs, false},
-                     {"min_ns", "min", Unit::kNs, false},
-                     {"gb_per_s", "GB/s", Unit::kGbPerS},
-                     {"share_of_limit", "of limit", Unit::kShare}};
+    table.columns = {
+        {"name", "kernel", Unit::kText},     {"count", "count", Unit::kCount},
+        {"total_ns", "total", Unit::kNs},    {"share", "share", Unit::kShare},
+        {"median_ns", "median", Unit::kNs},  {"p95_ns", "p95", Unit::kNs},
+        {"max_ns", "max", Unit::kNs, false}, {"min_ns", "min", Unit::kNs, false},
+        {"gb_per_s", "GB/s", Unit::kGbPerS}, {"share_of_limit", "of limit", Unit::kShare}};
     for (const analysis::KernelTotal& k : analysis::kernel_totals(report.activity)) {
         const std::optional<double> rate = kernel_rate(report, k.name);
         table.add_row({report.activity.name(k.name), k.time.count, k.time.total_ns, k.share,
-                       k.time.median_ns, k.time.p95_ns, k.time.max_ns, k.time.min_ns,
-                       cell_of(rate), cell_of(kernel_share_of_limit(report, k.name))});
+                       k.time.median_ns, k.time.p95_ns, k.time.max_ns, k.time.min_ns, cell_of(rate),
+                       cell_of(kernel_share_of_limit(report, k.name))});
     }
     table.note = "share: of the sum of all kernels' times";
     if (report.limits.read && !report.kernel_bytes.empty()) {
-        table.note += fmt::format("; of limit: of {:.1f} GB/s memory read ({})",
-                                  report.limits.read->gb_per_s,
-                                  trace::value_origin_name(report.limits.read->origin));
+        table.note +=
+            fmt::format("; of limit: of {:.1f} GB/s memory read ({})", report.limits.read->gb_per_s,
+                        trace::value_origin_name(report.limits.read->origin));
     }
     return table;
 }
@@ -207,9 +204,12 @@ DataTable copy_sizes_table(const ActivityReport& report) {
     table.key = "copy_sizes";
     table.title = "Copies by size";
     table.whole = true;
-    table.columns = {{"kind", "copy", Unit::kText},        {"size", "size", Unit::kText},
-                     {"up_to_bytes", "", Unit::kBytes, false}, {"count", "count", Unit::kCount},
-                     {"bytes", "bytes", Unit::kBytes},     {"total_ns", "time", Unit::kNs},
+    table.columns = {{"kind", "copy", Unit::kText},
+                     {"size", "size", Unit::kText},
+                     {"up_to_bytes", "", Unit::kBytes, false},
+                     {"count", "count", Unit::kCount},
+                     {"bytes", "bytes", Unit::kBytes},
+                     {"total_ns", "time", Unit::kNs},
                      {"gb_per_s", "GB/s", Unit::kGbPerS}};
     for (const analysis::CopySizeClass& c : analysis::copy_sizes(report.activity)) {
         table.add_row({analysis::copy_kind_name(c.kind), analysis::size_class_name(c.up_to_bytes),
@@ -288,25 +288,22 @@ DataTable ranges_table(const ActivityReport& report) {
     DataTable table;
     table.key = "ranges";
     table.title = fmt::format("Range '{}', one row each time", report.range);
-    table.columns = {{"instance", "instance", Unit::kCount},
-                     {"start_ns", "start", Unit::kNs, false},
-                     {"duration_ns", "host time", Unit::kNs},
-                     {"calls", "calls", Unit::kCount},
-                     {"kernels", "kernels", Unit::kCount},
-                     {"compute_ns", "compute", Unit::kNs},
-                     {"copies", "copies", Unit::kCount, false},
-                     {"copy_bytes", "bytes", Unit::kBytes},
-                     {"transfer_ns", "transfer", Unit::kNs},
-                     {"overlap", "overlap", Unit::kShare},
-                     {"device_start_ns", "", Unit::kNs, false},
-                     {"device_end_ns", "", Unit::kNs, false}};
+    table.columns = {
+        {"instance", "instance", Unit::kCount},    {"start_ns", "start", Unit::kNs, false},
+        {"duration_ns", "host time", Unit::kNs},   {"calls", "calls", Unit::kCount, false},
+        {"api_ns", "in calls", Unit::kNs},         {"kernels", "kernels", Unit::kCount},
+        {"compute_ns", "compute", Unit::kNs},      {"copies", "copies", Unit::kCount, false},
+        {"copy_bytes", "bytes", Unit::kBytes},     {"transfer_ns", "transfer", Unit::kNs, false},
+        {"overlap", "overlap", Unit::kShare},      {"idle_ns", "idle", Unit::kNs},
+        {"device_start_ns", "", Unit::kNs, false}, {"device_end_ns", "", Unit::kNs, false}};
     for (std::size_t r = 0; r < report.ranges.size(); ++r) {
         const analysis::RangeWork& w = report.ranges[r];
         const bool any = w.kernels + w.copies > 0;
         table.add_row({static_cast<std::int64_t>(r), w.range.start_ns,
-                       w.range.end_ns - w.range.start_ns, w.calls, w.kernels, w.compute_ns,
-                       w.copies, w.copy_bytes, w.transfer_ns, cell_of(w.overlap()),
-                       any ? Cell(w.device_start_ns) : Cell(), any ? Cell(w.device_end_ns) : Cell()});
+                       w.range.end_ns - w.range.start_ns, w.calls, w.api_ns, w.kernels,
+                       w.compute_ns, w.copies, w.copy_bytes, w.transfer_ns, cell_of(w.overlap()),
+                       any ? Cell(w.idle_ns) : Cell(), any ? Cell(w.device_start_ns) : Cell(),
+                       any ? Cell(w.device_end_ns) : Cell()});
     }
     table.note = "work belongs to the range whose thread asked for it, by API call";
     return table;

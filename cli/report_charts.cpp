@@ -67,7 +67,9 @@ double legend_height(const std::vector<Legend>& entries) {
     return draw_legend(nowhere, 0, entries);
 }
 
-std::string point(double x, double y) { return svg_number(x) + " " + svg_number(y); }
+std::string point(double x, double y) {
+    return svg_number(x) + " " + svg_number(y);
+}
 
 /// Which of `columns` columns the i-th of `count` values falls into.
 std::size_t column_of(std::size_t i, std::size_t count, std::size_t columns) {
@@ -182,7 +184,8 @@ std::string durations_figure(const std::string& id, const DurationSeries& series
 
     std::string caption =
         fmt::format("in the order of time; dashed: their median, {}.", format_ns(median));
-    if (count > columns) caption += " Line: median of neighbours; band: their shortest and longest.";
+    if (count > columns)
+        caption += " Line: median of neighbours; band: their shortest and longest.";
     if (triggers > 0) caption += " Marks below: steps with drift triggers, longer for more.";
     if (above > 0) {
         caption += fmt::format(" Triangles at the top: {} longer than {} (the longest {}).",
@@ -219,8 +222,8 @@ std::string stacked_figure(const std::string& id, const StackedSeries& series) {
     std::vector<Legend> legend;
     std::string description;
     for (std::size_t k = 0; k < kinds; ++k) {
-        legend.push_back({series.css_classes[k], fmt::format("{} {}", series.kinds[k],
-                                                             format_percent(totals[k] / all))});
+        legend.push_back({series.css_classes[k],
+                          fmt::format("{} {}", series.kinds[k], format_percent(totals[k] / all))});
         description += legend.back().text + "; ";
     }
     constexpr double kTop = 10;
@@ -228,8 +231,7 @@ std::string stacked_figure(const std::string& id, const StackedSeries& series) {
     const std::string title = fmt::format("Time by kind, {} by {}", series.what, series.what);
     Svg svg(id, kWidth, kBottom + 40 + legend_height(legend), title, description);
     draw_axis(svg, largest, kBottom, kTop);
-    const double width =
-        kPlotWidth * static_cast<double>(neighbours) / static_cast<double>(count);
+    const double width = kPlotWidth * static_cast<double>(neighbours) / static_cast<double>(count);
     std::vector<std::string> paths(kinds);
     for (std::size_t c = 0; c < columns; ++c) {
         double y = kBottom;
@@ -238,10 +240,9 @@ std::string stacked_figure(const std::string& id, const StackedSeries& series) {
             const double height = mean[c][k] / largest * (kBottom - kTop);
             if (height < 0.01) continue;
             y -= height;
-            paths[k] += fmt::format("M{}h{}v{}h-{}z",
-                                    point(kLeft + static_cast<double>(c) * width, y),
-                                    svg_number(width * shown), svg_number(height),
-                                    svg_number(width * shown));
+            paths[k] += fmt::format(
+                "M{}h{}v{}h-{}z", point(kLeft + static_cast<double>(c) * width, y),
+                svg_number(width * shown), svg_number(height), svg_number(width * shown));
         }
     }
     for (std::size_t k = 0; k < kinds; ++k) {
@@ -320,14 +321,13 @@ std::string copy_sizes_figure(const std::string& id, const analysis::Activity& a
         svg.text(left, kTop - 6, what);
         svg.line(left, kBottom, right, kBottom, "grid");
         for (const analysis::CopySizeClass& c : classes) {
-            const auto kind = static_cast<double>(
-                std::find(kinds.begin(), kinds.end(), c.kind) - kinds.begin());
+            const auto kind =
+                static_cast<double>(std::find(kinds.begin(), kinds.end(), c.kind) - kinds.begin());
             const double share =
                 bytes ? static_cast<double>(c.bytes) / static_cast<double>(most_bytes)
                       : static_cast<double>(c.count) / static_cast<double>(most);
             const double height = share * (kBottom - kTop);
-            const double x =
-                left + static_cast<double>(place[c.up_to_bytes]) * group + kind * bar;
+            const double x = left + static_cast<double>(place[c.up_to_bytes]) * group + kind * bar;
             svg.rect(x, kBottom - height, bar * 0.94, height, class_of(c.kind),
                      fmt::format("{} {}: {} copies, {}", analysis::copy_kind_name(c.kind),
                                  analysis::size_class_name(c.up_to_bytes), format_count(c.count),

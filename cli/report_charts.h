@@ -1,4 +1,5 @@
-/// The pictures of a report's page. Each returns one <figure>, or "" where there is nothing to show.
+/// The pictures of a report's page. Each returns one <figure>, or "" where there is nothing to
+/// show.
 #pragma once
 
 #include <cstdint>
@@ -39,12 +40,12 @@ struct StackedSeries {
 
 /// Bars with a name, a share and, where known, how close it came to its limit.
 struct NamedShare {
-    std::string name;                 ///< at most 42 columns
+    std::string name;  ///< at most 42 columns
     double share = 0;
-    std::string right;                ///< text behind the bar
-    std::optional<double> of_limit;   ///< drawn as the filled part of the bar
+    std::string right;               ///< text behind the bar
+    std::optional<double> of_limit;  ///< drawn as the filled part of the bar
     std::string css_class;
-    std::string full_name;            ///< where `name` was shortened
+    std::string full_name;  ///< where `name` was shortened
 };
 [[nodiscard]] std::string shares_figure(const std::string& id, const std::string& title,
                                         const std::string& caption,
@@ -57,8 +58,8 @@ struct NamedShare {
 /// Streams over time.
 struct StripBox {
     std::int64_t start_ns = 0, end_ns = 0;
+    std::uint32_t label = 0;     ///< index into Strip::labels
     std::uint8_t css_class = 0;  ///< index into Strip::css_classes
-    std::string label;
 };
 struct StripLane {
     std::string label;
@@ -70,6 +71,12 @@ struct Strip {
     std::vector<StripLane> lanes;
     std::vector<std::string> css_classes;
     std::vector<std::string> class_names;  ///< for the legend, parallel
+    std::vector<std::string> labels;
+    /// Adds a label, unless the last one is like it.
+    std::uint32_t label(std::string text) {
+        if (labels.empty() || labels.back() != text) labels.push_back(std::move(text));
+        return static_cast<std::uint32_t>(labels.size() - 1);
+    }
 };
 [[nodiscard]] std::string strip_figure(const std::string& id, const Strip& strip);
 

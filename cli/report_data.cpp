@@ -8,6 +8,7 @@
 #include "cli/format.h"
 #include "engine/core/error.h"
 #include "profiler/analysis/load_activity.h"
+#include "profiler/analysis/sums.h"
 
 namespace hc::cli {
 namespace {
@@ -66,8 +67,8 @@ void add_activity(const trace::Trace& trace, const std::vector<trace::Value>& va
         for (const auto& [name, found] : bytes) {
             analysis::KernelBytes& sum = part.kernel_bytes[name];
             sum.kernels += found.kernels;
-            sum.bytes += found.bytes;
-            sum.time_ns += found.time_ns;
+            analysis::add_wrapping(sum.bytes, found.bytes);
+            analysis::add_wrapping(sum.time_ns, found.time_ns);
         }
     }
     part.limits = analysis::find_limits(values, run_id);
@@ -114,9 +115,9 @@ ReportData read_report(const std::string& path, const ReportRequest& request, Pr
     }
     const std::vector<trace::Value> values = trace.values();
     for (const trace::Run& run : trace.runs()) {
-        const bool wanted = request.runs.empty() ||
-                            std::find(request.runs.begin(), request.runs.end(), run.id) !=
-                                request.runs.end();
+        const bool wanted =
+            request.runs.empty() ||
+            std::find(request.runs.begin(), request.runs.end(), run.id) != request.runs.end();
         if (!wanted) continue;
         report.runs.push_back(read_run(trace, run, values, request.keep_columns, progress));
     }

@@ -40,8 +40,7 @@ public:
                                  escaped(data.columns[c].title));
         }
         body_ += "</tr></thead><tbody>\n";
-        const std::size_t count =
-            data.whole ? data.rows.size() : std::min(rows, data.rows.size());
+        const std::size_t count = data.whole ? data.rows.size() : std::min(rows, data.rows.size());
         for (std::size_t r = 0; r < count; ++r) {
             body_ += "<tr>";
             for (const std::size_t c : shown) {
@@ -105,8 +104,8 @@ void add_run_tiles(Page& page, const RunReport& run) {
     if (m.transfer.transfer_ns > 0) {
         tiles.push_back({format_percent(m.transfer.overlap), "overlap"});
         tiles.push_back({format_ns(static_cast<double>(m.transfer.exposed_ns)), "exposed"});
-        tiles.push_back({format_percent(m.transfer.hiding),
-                         fmt::format("I/O hiding (lag {})", m.commit_lag)});
+        tiles.push_back(
+            {format_percent(m.transfer.hiding), fmt::format("I/O hiding (lag {})", m.commit_lag)});
         tiles.push_back({format_percent(m.transfer.interference), "interference"});
     }
     if (m.checks > 0) {
@@ -183,15 +182,15 @@ void add_device(Page& page, const analysis::DeviceTime& d) {
     const auto idle = [&](analysis::IdleCause cause) {
         return static_cast<double>(d.idle_ns[static_cast<std::size_t>(cause)]);
     };
-    page.add(parts_figure(
-        page.id(), name + ": how it spent its time",
-        fmt::format("from its first to its last work, {}.",
-                    format_ns(static_cast<double>(d.span_ns()))),
-        {{"compute", static_cast<double>(d.compute_ns - d.both_ns), "c-compute"},
-         {"compute beside a transfer", static_cast<double>(d.both_ns), "c-hidden"},
-         {"waiting on a transfer", idle(analysis::IdleCause::kTransfer), "c-waiting"},
-         {"host-bound", idle(analysis::IdleCause::kHost), "c-host"},
-         {"otherwise idle", idle(analysis::IdleCause::kOther), "c-idle"}}));
+    page.add(
+        parts_figure(page.id(), name + ": how it spent its time",
+                     fmt::format("from its first to its last work, {}.",
+                                 format_ns(static_cast<double>(d.span_ns()))),
+                     {{"compute", static_cast<double>(d.compute_ns - d.both_ns), "c-compute"},
+                      {"compute beside a transfer", static_cast<double>(d.both_ns), "c-hidden"},
+                      {"waiting on a transfer", idle(analysis::IdleCause::kTransfer), "c-waiting"},
+                      {"host-bound", idle(analysis::IdleCause::kHost), "c-host"},
+                      {"otherwise idle", idle(analysis::IdleCause::kOther), "c-idle"}}));
     if (d.transfer_ns > 0) {
         page.add(parts_figure(
             page.id(), name + ": transfers",
@@ -216,10 +215,11 @@ void add_kernel_bars(Page& page, const ActivityReport& report) {
         rows.push_back({names[r], k.share, std::move(right), of_limit, "c-compute",
                         report.activity.name(k.name)});
     }
-    page.add(shares_figure(page.id(), "Kernels that take most",
-                           "share of the sum of all kernels' times; count x median. Where bytes are "
-                           "known, the full colour is how much of the memory read rate it reached.",
-                           rows));
+    page.add(
+        shares_figure(page.id(), "Kernels that take most",
+                      "share of the sum of all kernels' times; count x median. Where bytes are "
+                      "known, the full colour is how much of the memory read rate it reached.",
+                      rows));
 }
 
 void add_activity(Page& page, const ActivityReport& report) {

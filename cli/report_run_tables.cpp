@@ -13,7 +13,9 @@ namespace {
 using analysis::RetrievalRow;
 using analysis::StepRow;
 
-Cell step_or_none(std::int64_t step) { return step >= 0 ? Cell(step) : Cell(); }
+Cell step_or_none(std::int64_t step) {
+    return step >= 0 ? Cell(step) : Cell();
+}
 
 std::optional<double> rate(std::int64_t amount, std::int64_t ns) {
     if (amount <= 0 || ns <= 0) return std::nullopt;
@@ -57,9 +59,9 @@ DataTable operations_table(const RunReport& run) {
                        cell_of(rate(k.flops, k.total_ns))});
     }
     if (run.limits.read) {
-        table.note = fmt::format("of limit: of {:.1f} GB/s memory read ({})",
-                                 run.limits.read->gb_per_s,
-                                 trace::value_origin_name(run.limits.read->origin));
+        table.note =
+            fmt::format("of limit: of {:.1f} GB/s memory read ({})", run.limits.read->gb_per_s,
+                        trace::value_origin_name(run.limits.read->origin));
     }
     return table;
 }
@@ -85,6 +87,8 @@ DataTable steps_table(const RunReport& run) {
         table.columns.push_back({"kernels", "kernels", Unit::kCount});
         table.columns.push_back({"kernel_ns", "kernel time", Unit::kNs});
         table.columns.push_back({"copy_bytes", "copied", Unit::kBytes, false});
+        table.columns.push_back({"api_ns", "in calls", Unit::kNs, false});
+        table.columns.push_back({"device_idle_ns", "idle", Unit::kNs, false});
     }
     // Each kind of operation that occurs, for machines.
     std::vector<std::size_t> kinds;
@@ -92,8 +96,8 @@ DataTable steps_table(const RunReport& run) {
         if (std::any_of(run.steps.begin(), run.steps.end(),
                         [k](const StepRow& row) { return row.kind_ns[k] != 0; })) {
             kinds.push_back(k);
-            table.columns.push_back({std::string(op_kind_name(static_cast<OpKind>(k))) + "_ns",
-                                     "", Unit::kNs, false});
+            table.columns.push_back(
+                {std::string(op_kind_name(static_cast<OpKind>(k))) + "_ns", "", Unit::kNs, false});
         }
     }
     for (std::size_t s = 0; s < run.steps.size(); ++s) {
@@ -111,8 +115,9 @@ DataTable steps_table(const RunReport& run) {
                                    row.transfer_ns,
                                    cell_of(row.overlap())};
         if (has_work) {
-            cells.insert(cells.end(), {run.step_work[s].kernels, run.step_work[s].compute_ns,
-                                       run.step_work[s].copy_bytes});
+            const analysis::RangeWork& work = run.step_work[s];
+            cells.insert(cells.end(), {work.kernels, work.compute_ns, work.copy_bytes, work.api_ns,
+                                       work.idle_ns});
         }
         for (const std::size_t k : kinds) cells.emplace_back(row.kind_ns[k]);
         table.add_row(std::move(cells));
@@ -128,7 +133,9 @@ DataTable steps_table(const RunReport& run) {
 
 DataTable slowest_steps(const DataTable& steps) {
     DataTable table = steps;
-    const auto duration = [](const std::vector<Cell>& row) { return std::get<std::int64_t>(row[3]); };
+    const auto duration = [](const std::vector<Cell>& row) {
+        return std::get<std::int64_t>(row[3]);
+    };
     std::erase_if(table.rows, [](const std::vector<Cell>& row) {
         return std::get<std::string>(row[1]) != trace::phase_name(Phase::kDecode);
     });
@@ -172,20 +179,35 @@ DataTable retrievals_table(const RunReport& run) {
         const FetchRecord& f = row.fetch;
         const bool ran = row.ran();
         const bool checked = row.trigger_step >= 0;
-        table.add_row({f.id, step_or_none(f.check_id), std::int64_t{f.layer},
-                       checked ? Cell(std::int64_t{row.pivot}) : Cell(), std::int64_t{f.sequence},
-                       std::string(trace::fetch_way_name(f.way)), step_or_none(row.trigger_step),
-                       f.due_step, step_or_none(f.committed_step), step_or_none(row.use_step),
-                       checked ? Cell(row.median) : Cell(), checked ? Cell(row.threshold) : Cell(),
-                       f.rows_wanted, f.rows_fetched, f.runs, f.bytes, f.queued_ns,
-                       ran ? Cell(f.start_ns) : Cell(), ran ? Cell(f.end_ns) : Cell(),
+        table.add_row({f.id,
+                       step_or_none(f.check_id),
+                       std::int64_t{f.layer},
+                       checked ? Cell(std::int64_t{row.pivot}) : Cell(),
+                       std::int64_t{f.sequence},
+                       std::string(trace::fetch_way_name(f.way)),
+                       step_or_none(row.trigger_step),
+                       f.due_step,
+                       step_or_none(f.committed_step),
+                       step_or_none(row.use_step),
+                       checked ? Cell(row.median) : Cell(),
+                       checked ? Cell(row.threshold) : Cell(),
+                       f.rows_wanted,
+                       f.rows_fetched,
+                       f.runs,
+                       f.bytes,
+                       f.queued_ns,
+                       ran ? Cell(f.start_ns) : Cell(),
+                       ran ? Cell(f.end_ns) : Cell(),
                        row.use_step >= 0 ? Cell(row.use_ns) : Cell(),
-                       ran ? Cell(row.waited_ns()) : Cell(), ran ? Cell(row.transfer_ns()) : Cell(),
-                       ran ? cell_of(rate(f.bytes, row.transfer_ns())) : Cell(), f.exposed_ns,
+                       ran ? Cell(row.waited_ns()) : Cell(),
+                       ran ? Cell(row.transfer_ns()) : Cell(),
+                       ran ? cell_of(rate(f.bytes, row.transfer_ns())) : Cell(),
+                       f.exposed_ns,
                        std::int64_t{f.superseded ? 1 : 0}});
     }
-    table.note = "triggered: the step whose check asked for it; used: the step whose attention "
-                 "first read it";
+    table.note =
+        "triggered: the step whose check asked for it; used: the step whose attention "
+        "first read it";
     return table;
 }
 
@@ -210,12 +232,11 @@ DataTable retrieval_totals_table(const RunReport& run) {
     const auto known = [](const analysis::Distribution& d, double value) {
         return d.count > 0 ? Cell(value) : Cell();
     };
-    table.add_row({t.count, t.used, t.superseded, t.late, t.rows_wanted, t.rows_fetched, t.bytes,
-                   known(t.waited_ns, t.waited_ns.median),
-                   known(t.transfer_ns, t.transfer_ns.median),
-                   known(t.transfer_ns, t.transfer_ns.p95),
-                   known(t.steps_to_use, t.steps_to_use.median), cell_of(t.gb_per_s),
-                   t.exposed_ns});
+    table.add_row(
+        {t.count, t.used, t.superseded, t.late, t.rows_wanted, t.rows_fetched, t.bytes,
+         known(t.waited_ns, t.waited_ns.median), known(t.transfer_ns, t.transfer_ns.median),
+         known(t.transfer_ns, t.transfer_ns.p95), known(t.steps_to_use, t.steps_to_use.median),
+         cell_of(t.gb_per_s), t.exposed_ns});
     return table;
 }
 

@@ -49,10 +49,12 @@ void draw_raster(Svg& svg, const Strip& strip, const StripLane& lane, const Scal
             const auto first = filled.begin() + static_cast<std::ptrdiff_t>(column * classes);
             const auto most = std::max_element(first, first + static_cast<std::ptrdiff_t>(classes));
             double all = 0;
-            for (auto at = first; at != first + static_cast<std::ptrdiff_t>(classes); ++at) all += *at;
+            for (auto at = first; at != first + static_cast<std::ptrdiff_t>(classes); ++at)
+                all += *at;
             // Eighths: neighbours alike become one box.
-            return std::pair(static_cast<std::size_t>(most - first),
-                             all > 0 ? std::max(1, static_cast<int>(std::min(all, 1.0) * 8 + 0.5)) : 0);
+            return std::pair(
+                static_cast<std::size_t>(most - first),
+                all > 0 ? std::max(1, static_cast<int>(std::min(all, 1.0) * 8 + 0.5)) : 0);
         };
         const auto [kind, eighths] = look(c);
         std::size_t end = c + 1;
@@ -76,7 +78,7 @@ void draw_singles(Svg& svg, const Strip& strip, const StripLane& lane, const Sca
         const double x = scale.x(box.start_ns);
         const double width = std::max(scale.x(box.end_ns) - x, 0.4);
         svg.rect(x, y + 3, width, kLane - 6, strip.css_classes[box.css_class],
-                 fmt::format("{} {}", box.label.substr(0, 60),
+                 fmt::format("{} {}", strip.labels[box.label].substr(0, 60),
                              format_ns(static_cast<double>(box.end_ns - box.start_ns))));
     }
 }
@@ -141,8 +143,9 @@ std::string strip_figure(const std::string& id, const Strip& strip) {
     }
     std::string caption = strip.caption;
     if (boxes > kSingles) {
-        caption += " Drawn in columns: the height says how much of a column's time was filled, "
-                   "the colour what filled most of it.";
+        caption +=
+            " Drawn in columns: the height says how much of a column's time was filled, "
+            "the colour what filled most of it.";
     }
     return figure(svg.finish(), strip.title, caption);
 }

@@ -85,9 +85,11 @@ body{max-width:none;padding:0}.scroll{overflow:visible}}
 )css";
 
 constexpr std::string_view kLightGround =
-    "--ground:#ffffff;--raised:#f2f4f7;--ink:#1a1e24;--quiet:#5b6470;--line:#dde2e8;--link:#005a8e;";
+    "--ground:#ffffff;--raised:#f2f4f7;--ink:#1a1e24;--quiet:#5b6470;--line:#dde2e8;--link:#"
+    "005a8e;";
 constexpr std::string_view kDarkGround =
-    "--ground:#15181d;--raised:#1f242b;--ink:#e6e9ed;--quiet:#9aa4b1;--line:#323944;--link:#7cc4f5;";
+    "--ground:#15181d;--raised:#1f242b;--ink:#e6e9ed;--quiet:#9aa4b1;--line:#323944;--link:#"
+    "7cc4f5;";
 
 }  // namespace
 

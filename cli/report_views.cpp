@@ -36,37 +36,43 @@ Strip device_strip(const ActivityReport& report, std::int64_t start_ns, std::int
     strip.class_names = {"kernels", "copies", "memsets"};
     const analysis::Activity& activity = report.activity;
     std::vector<StripLane> lanes(activity.streams.size());
-    std::vector<std::int64_t> busy(lanes.size());
-    const auto add = [&](const auto& row, std::uint8_t css_class, std::string label) {
-        if (row.end_ns <= start_ns || row.start_ns >= end_ns) return;
+    std::vector<double> busy(lanes.size());
+    const auto is_inside = [&](const auto& row) {
+        return row.end_ns > start_ns && row.start_ns < end_ns;
+    };
+    const auto add = [&](const auto& row, std::uint8_t css_class, std::uint32_t label) {
         const auto stream = static_cast<std::size_t>(row.stream);
-        lanes[stream].boxes.push_back({row.start_ns, row.end_ns, css_class, std::move(label)});
-        busy[stream] += row.end_ns - row.start_ns;
+        lanes[stream].boxes.push_back({row.start_ns, row.end_ns, label, css_class});
+        busy[stream] += static_cast<double>(row.end_ns - row.start_ns);
     };
     // Names only where boxes are drawn one by one.
     std::size_t inside = 0;
+    for (const analysis::Kernel& k : activity.kernels) inside += is_inside(k) ? 1U : 0U;
+    const bool named = inside < 1000;
+    const std::uint32_t nameless = strip.label("");
     for (const analysis::Kernel& k : activity.kernels) {
-        inside += k.end_ns > start_ns && k.start_ns < end_ns ? 1U : 0U;
-    }
-    for (const analysis::Kernel& k : activity.kernels) {
+        if (!is_inside(k)) continue;
         const bool moves = activity.streams[static_cast<std::size_t>(k.stream)].fetches;
-        add(k, moves ? kTransfer : kCompute, inside < 1000 ? activity.name(k.name) : std::string());
+        add(k, moves ? kTransfer : kCompute, named ? strip.label(activity.name(k.name)) : nameless);
     }
     for (const analysis::Copy& c : activity.copies) {
-        add(c, kTransfer, inside < 1000 ? analysis::copy_kind_name(c.kind) : std::string());
+        if (!is_inside(c)) continue;
+        add(c, kTransfer, named ? strip.label(analysis::copy_kind_name(c.kind)) : nameless);
     }
-    for (const analysis::Memset& m : activity.memsets) add(m, kMemset, "memset");
+    for (const analysis::Memset& m : activity.memsets) {
+        if (is_inside(m)) add(m, kMemset, named ? strip.label("memset") : nameless);
+    }
     std::vector<std::size_t> order;
     for (std::size_t s = 0; s < lanes.size(); ++s) {
         if (!lanes[s].boxes.empty()) order.push_back(s);
         const analysis::ActivityStream& stream = activity.streams[s];
-        lanes[s].label = !stream.name.empty()
-                             ? stream.name
-                             : fmt::format("{}stream {}",
-                                           report.devices.size() > 1
-                                               ? fmt::format("gpu {} ", stream.device)
-                                               : std::string(),
-                                           stream.stream_id);
+        lanes[s].label =
+            !stream.name.empty()
+                ? stream.name
+                : fmt::format("{}stream {}",
+                              report.devices.size() > 1 ? fmt::format("gpu {} ", stream.device)
+                                                        : std::string(),
+                              stream.stream_id);
     }
     if (order.size() > kLanesMax) {  // the busiest, in their own order
         std::stable_sort(order.begin(), order.end(),
@@ -196,14 +202,18 @@ std::vector<Strip> step_strips(const RunReport& run, const ReportData& report) {
                 if (stream != report.streams.end()) {
                     name = stream->name.empty() ? stream->role : stream->name;
                 }
+                if (name.empty() && run.metrics.run.backend == "cpu") {
+                    if (ops.stream[i] == kDecodeStream) name = "decode";
+                    if (ops.stream[i] == kFetchStream) name = "fetch";
+                }
                 if (name.empty()) name = fmt::format("stream {}", ops.stream[i]);
                 strip.lanes.push_back({std::move(name), {}});
             }
             std::string label(op_kind_name(ops.kind[i]));
             if (ops.layer[i] >= 0) label += fmt::format(" layer {}", ops.layer[i]);
             strip.lanes[static_cast<std::size_t>(at - keys.begin())].boxes.push_back(
-                {ops.start_ns[i], ops.end_ns[i], static_cast<std::uint8_t>(ops.kind[i]),
-                 std::move(label)});
+                {ops.start_ns[i], ops.end_ns[i], strip.label(std::move(label)),
+                 static_cast<std::uint8_t>(ops.kind[i])});
         }
         strips.push_back(std::move(strip));
     }
@@ -225,11 +235,13 @@ std::vector<Strip> range_strips(const ActivityReport& report) {
         const std::size_t r = with_work[chosen[c]];
         const analysis::RangeWork& w = report.ranges[r];
         Strip strip = device_strip(report, w.device_start_ns, w.device_end_ns);
-        strip.title = fmt::format("{} '{}': number {}, {} on the host",
-                                  step_word(c, chosen.size()), report.range, r,
-                                  format_ns(static_cast<double>(durations[chosen[c]])));
-        strip.caption = "From the first to the last piece of its work; what others had running "
-                        "then is shown as well." + strip.caption;
+        strip.title =
+            fmt::format("{} '{}': number {}, {} on the host", step_word(c, chosen.size()),
+                        report.range, r, format_ns(static_cast<double>(durations[chosen[c]])));
+        strip.caption =
+            "From the first to the last piece of its work; what others had running "
+            "then is shown as well." +
+            strip.caption;
         strips.push_back(std::move(strip));
     }
     return strips;

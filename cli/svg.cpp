@@ -94,9 +94,9 @@ Svg::Svg(std::string_view id, double width, double height, std::string_view titl
 
 void Svg::rect(double x, double y, double width, double height, std::string_view css_class,
                std::string_view tooltip) {
-    out_ += fmt::format("<rect x=\"{}\" y=\"{}\" width=\"{}\" height=\"{}\" class=\"{}\"",
-                        svg_number(x), svg_number(y), svg_number(width), svg_number(height),
-                        css_class);
+    out_ +=
+        fmt::format("<rect x=\"{}\" y=\"{}\" width=\"{}\" height=\"{}\" class=\"{}\"",
+                    svg_number(x), svg_number(y), svg_number(width), svg_number(height), css_class);
     out_ += tooltip.empty() ? "/>\n" : "><title>" + escaped(tooltip) + "</title></rect>\n";
 }
 
@@ -119,6 +119,8 @@ void Svg::text(double x, double y, std::string_view words, Anchor anchor,
     out_ += ">" + escaped(words) + "</text>\n";
 }
 
-std::string Svg::finish() { return std::move(out_) + "</svg>\n"; }
+std::string Svg::finish() {
+    return std::move(out_) + "</svg>\n";
+}
 
 }  // namespace hc::cli

@@ -37,7 +37,7 @@ struct Copy {
     std::int64_t correlation = 0;
     std::int64_t bytes = 0;
     std::int32_t stream = 0;
-    std::int16_t kind = 0;  ///< ENUM_CUDA_MEMCPY_OPER
+    std::int16_t kind = 0;                               ///< ENUM_CUDA_MEMCPY_OPER
     std::int8_t source_memory = -1, target_memory = -1;  ///< ENUM_CUDA_MEM_KIND, -1: not known
 };
 
@@ -53,7 +53,7 @@ struct ApiCall {
     std::int64_t correlation = 0;
     NameIndex name = kNoName;
     std::uint16_t thread = 0;  ///< index into Activity::threads
-    bool failed = false;       ///< neither success nor "not ready", which a query gives while it waits
+    bool failed = false;  ///< neither success nor "not ready", which a query gives while it waits
 };
 
 /// ENUM_CUPTI_SYNC_TYPE.
@@ -86,7 +86,7 @@ struct Activity {
     std::vector<ApiCall> calls;   ///< by start
     std::vector<Sync> syncs;
     std::vector<NvtxRange> ranges;
-    std::int64_t open_ranges = 0;  ///< NVTX ranges that never ended
+    std::int64_t open_ranges = 0;     ///< NVTX ranges that never ended
     std::int64_t clock_error_ns = 0;  ///< of device times against host times; 0: not known
     std::vector<std::pair<std::string, std::int64_t>> lost;  ///< missing records by cause
 

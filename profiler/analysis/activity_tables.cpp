@@ -12,8 +12,12 @@ namespace hc::analysis {
 namespace {
 
 /// Names come as small indices; kNoName takes the group before them.
-std::uint32_t group_of(NameIndex name) { return static_cast<std::uint32_t>(name + 1); }
-NameIndex name_of(std::size_t group) { return static_cast<NameIndex>(group) - 1; }
+std::uint32_t group_of(NameIndex name) {
+    return static_cast<std::uint32_t>(name + 1);
+}
+NameIndex name_of(std::size_t group) {
+    return static_cast<NameIndex>(group) - 1;
+}
 
 template <typename Total>
 void sort_by_total(std::vector<Total>& totals) {

@@ -4,9 +4,9 @@
 /// neighbours and memory layout move a whole recording. So what is said hangs on how many there
 /// are:
 ///  - one recording a side: the difference of medians (B - A) gets a 95 % percentile interval from
-///    a bootstrap of kResamples resamples of either side's steps, with a fixed seed. It covers these
-///    two recordings only. An interval that excludes 0 is called "differs"; nothing is ever called
-///    faster or slower.
+///    a bootstrap of kResamples resamples of either side's steps, with a fixed seed. It covers
+///    these two recordings only. An interval that excludes 0 is called "differs"; nothing is ever
+///    called faster or slower.
 ///  - at least kRecordingsMin a side: each recording counts as one value, its median, and Welch's t
 ///    test (welch.h) judges the difference of their means. "Faster" and "slower" mean p <= 0.05,
 ///    corrected (Holm) over the rows of a table; the time of a step stands alone and is not.
@@ -24,12 +24,12 @@
 #include <vector>
 
 #include "engine/core/records.h"
+#include "profiler/analysis/bootstrap.h"
 #include "profiler/analysis/metrics.h"
 #include "profiler/trace/columns.h"
 
 namespace hc::analysis {
 
-inline constexpr std::size_t kResamples = 2000;
 /// The extremes of n values hold their median with probability 1 - 2^(1-n): below six values no
 /// interval of them reaches 95 %.
 inline constexpr std::size_t kSamplesMin = 6;
@@ -46,10 +46,6 @@ enum class Verdict : std::uint8_t {
 /// "faster", "slower", "no difference that can be told", "differs within these two recordings",
 /// "only in A", "only in B".
 [[nodiscard]] std::string_view verdict_name(Verdict verdict);
-
-struct Bounds {
-    double low = 0, high = 0;
-};
 
 /// What an interval covers.
 enum class Basis : std::uint8_t {

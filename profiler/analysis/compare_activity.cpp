@@ -103,11 +103,10 @@ std::vector<NamedDifference> compare_table(std::span<const ActivitySummary> a,
     std::vector<TimeDifference*> rows;
     for (NamedDifference& d : result) rows.push_back(&d.time);
     correct_for_many(rows);
-    std::stable_sort(result.begin(), result.end(),
-                     [](const NamedDifference& x, const NamedDifference& y) {
-                         return std::abs(x.total_difference_ns()) >
-                                std::abs(y.total_difference_ns());
-                     });
+    std::stable_sort(
+        result.begin(), result.end(), [](const NamedDifference& x, const NamedDifference& y) {
+            return std::abs(x.total_difference_ns()) > std::abs(y.total_difference_ns());
+        });
     return result;
 }
 
@@ -157,8 +156,7 @@ std::vector<FigureDifference> compare_figures(std::span<const ActivitySummary> a
     add("idle_host_ns", "idle, host-bound", FigureUnit::kNs, idle(IdleCause::kHost));
     add("idle_transfer_ns", "idle, on a transfer", FigureUnit::kNs, idle(IdleCause::kTransfer));
     add("idle_other_ns", "idle, other", FigureUnit::kNs, idle(IdleCause::kOther));
-    add("kernels", "kernels", FigureUnit::kCount,
-        [&](S s) { return ns(count_of(s.kernels)); });
+    add("kernels", "kernels", FigureUnit::kCount, [&](S s) { return ns(count_of(s.kernels)); });
     add("copy_bytes", "copied", FigureUnit::kBytes, [&](S s) { return ns(s.copy_bytes); });
     add("api_ns", "API calls", FigureUnit::kNs, [&](S s) { return ns(total_of(s.calls)); });
     correct_for_many(result);
@@ -198,11 +196,11 @@ ActivitySummary summarise_activity(const Activity& activity, const std::string& 
     DeviceTimeOptions options;
     options.longest_gaps = 0;
     for (const DeviceTime& d : device_times(activity, launches, options)) {
-        summary.span_ns += d.span_ns();
-        summary.compute_ns += d.compute_ns;
-        summary.transfer_ns += d.transfer_ns;
-        summary.both_ns += d.both_ns;
-        for (std::size_t c = 0; c < kIdleCauses; ++c) summary.idle_ns[c] += d.idle_ns[c];
+        add_wrapping(summary.span_ns, d.span_ns());
+        add_wrapping(summary.compute_ns, d.compute_ns);
+        add_wrapping(summary.transfer_ns, d.transfer_ns);
+        add_wrapping(summary.both_ns, d.both_ns);
+        for (std::size_t c = 0; c < kIdleCauses; ++c) add_wrapping(summary.idle_ns[c], d.idle_ns[c]);
     }
     for (const auto& [cause, count] : activity.lost) add_wrapping(summary.lost, count);
     return summary;

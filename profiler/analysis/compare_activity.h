@@ -40,8 +40,8 @@ struct ActivitySummary {
 /// One name (kernel, kind of copy, API call) on both sides.
 struct NamedDifference {
     std::string name;
-    TimeDifference time;                   ///< of one: medians of the recordings
-    double count_a = 0, count_b = 0;       ///< mean over recordings
+    TimeDifference time;                    ///< of one: medians of the recordings
+    double count_a = 0, count_b = 0;        ///< mean over recordings
     double total_a_ns = 0, total_b_ns = 0;  ///< mean over recordings
     [[nodiscard]] double total_difference_ns() const { return total_b_ns - total_a_ns; }
 };

@@ -20,7 +20,9 @@ template <typename Row>
 Work work_of(const Row& row) {
     return {row.start_ns, row.end_ns, row.correlation, row.stream, kNoName};
 }
-Work work_of(const Kernel& k) { return {k.start_ns, k.end_ns, k.correlation, k.stream, k.name}; }
+Work work_of(const Kernel& k) {
+    return {k.start_ns, k.end_ns, k.correlation, k.stream, k.name};
+}
 
 /// Calls `each` for the compute of a device by start, without a copy of it all.
 template <typename Each>
@@ -127,8 +129,8 @@ private:
 
     const LaunchIndex& launches_;
     const HostWaits& waits_;
-    const std::vector<Work>& transfers_;      // by end
-    const std::vector<Interval>& union_;      // of transfers
+    const std::vector<Work>& transfers_;  // by end
+    const std::vector<Interval>& union_;  // of transfers
     const std::int64_t clock_error_ns_;
     const std::size_t longest_;
     const std::int64_t wake_up_ns_;
@@ -169,10 +171,10 @@ void GapJudge::find_waited(std::int64_t start_ns, std::int64_t end_ns, const Wor
     const ApiCall* call = next == nullptr ? nullptr : launch_of(*next);
     for (std::size_t i = next_transfer_; i-- > first;) {  // latest end first
         const Work& t = transfers_[i];
-        const bool asked_in_time = next != nullptr && (call == nullptr || call->start_ns < t.end_ns);
-        const bool same_stream =
-            std::find(waited_streams_.begin(), waited_streams_.end(), t.stream) !=
-            waited_streams_.end();
+        const bool asked_in_time =
+            next != nullptr && (call == nullptr || call->start_ns < t.end_ns);
+        const bool same_stream = std::find(waited_streams_.begin(), waited_streams_.end(),
+                                           t.stream) != waited_streams_.end();
         const bool was_waited_for =
             asked_in_time
                 ? t.stream == next->stream || end_ns - t.end_ns <= wake_up_ns_ || same_stream
@@ -220,8 +222,7 @@ void GapJudge::add(std::int64_t start_ns, std::int64_t end_ns, const Work* next)
 }
 
 bool longer(const IdleGap& a, const IdleGap& b) {
-    return a.length_ns() != b.length_ns() ? a.length_ns() > b.length_ns()
-                                          : a.start_ns < b.start_ns;
+    return a.length_ns() != b.length_ns() ? a.length_ns() > b.length_ns() : a.start_ns < b.start_ns;
 }
 
 void GapJudge::keep_longest(const IdleGap& gap) {
@@ -251,10 +252,10 @@ DeviceTime time_of_device(const Activity& activity, const LaunchIndex& launches,
     intervals = unite(std::move(intervals));
     result.transfer_ns = measure(intervals);
 
-    result.start_ns = intervals.empty() ? std::numeric_limits<std::int64_t>::max()
-                                        : intervals.front().start_ns;
-    result.end_ns = intervals.empty() ? std::numeric_limits<std::int64_t>::min()
-                                      : intervals.back().end_ns;
+    result.start_ns =
+        intervals.empty() ? std::numeric_limits<std::int64_t>::max() : intervals.front().start_ns;
+    result.end_ns =
+        intervals.empty() ? std::numeric_limits<std::int64_t>::min() : intervals.back().end_ns;
     bool computes = false;
     for_compute(activity, device, moves_data, [&](const Work& work) {
         if (work.end_ns <= work.start_ns) return;
@@ -305,7 +306,8 @@ std::optional<double> DeviceTime::overlap() const {
     return static_cast<double>(both_ns) / static_cast<double>(transfer_ns);
 }
 
-std::vector<bool> transfer_kernels(const Activity& activity, const std::vector<std::string>& names) {
+std::vector<bool> transfer_kernels(const Activity& activity,
+                                   const std::vector<std::string>& names) {
     std::vector<char> named(activity.names.size());
     for (std::size_t n = 0; n < named.size(); ++n) {
         named[n] = std::any_of(names.begin(), names.end(), [&](const std::string& part) {
@@ -327,8 +329,7 @@ std::vector<DeviceTime> device_times(const Activity& activity, const LaunchIndex
     const HostWaits waits(activity);
     std::vector<DeviceTime> result;
     for (const std::int32_t device : activity.devices()) {
-        result.push_back(time_of_device(activity, launches, waits, moves_data, device,
-                                        options));
+        result.push_back(time_of_device(activity, launches, waits, moves_data, device, options));
     }
     return result;
 }

@@ -30,7 +30,8 @@
 namespace hc::analysis {
 
 /// From the end of a copy to the start of what waited for it on another stream: an event has to
-/// reach the other queue ; generous, since what runs late is rare and what is missed is called "other".
+/// reach the other queue ; generous, since what runs late is rare and what is missed is called
+/// "other".
 inline constexpr std::int64_t kWakeUpNs = 10'000;
 
 enum class IdleCause : std::uint8_t { kHost, kTransfer, kOther };

@@ -8,11 +8,10 @@ namespace hc::analysis {
 namespace {
 
 bool is_one_process(const Activity& activity) {
-    return std::all_of(
-        activity.kernels.begin(), activity.kernels.end(), [&](const Kernel& k) {
-            return activity.streams[static_cast<std::size_t>(k.stream)].pid ==
-                   activity.streams[static_cast<std::size_t>(activity.kernels.front().stream)].pid;
-        });
+    return std::all_of(activity.kernels.begin(), activity.kernels.end(), [&](const Kernel& k) {
+        return activity.streams[static_cast<std::size_t>(k.stream)].pid ==
+               activity.streams[static_cast<std::size_t>(activity.kernels.front().stream)].pid;
+    });
 }
 
 struct Owner {

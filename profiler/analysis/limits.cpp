@@ -27,9 +27,8 @@ std::optional<Limit> find(const std::vector<trace::Value>& values, trace::RunId 
         const trace::Value* best = nullptr;
         for (const trace::Value& v : values) {
             if (v.name != name || (v.run >= 0 && v.run != run) || !(v.number > 0)) continue;
-            const bool better =
-                best == nullptr || rank(v.origin) > rank(best->origin) ||
-                (rank(v.origin) == rank(best->origin) && v.number > best->number);
+            const bool better = best == nullptr || rank(v.origin) > rank(best->origin) ||
+                                (rank(v.origin) == rank(best->origin) && v.number > best->number);
             if (better) best = &v;
         }
         if (best != nullptr) return Limit{best->number, best->origin, best->source};

@@ -38,8 +38,8 @@ public:
             numbers_.try_emplace(thread, static_cast<std::uint16_t>(threads_.size()));
         if (is_new) {
             if (threads_.size() > std::numeric_limits<std::uint16_t>::max()) {
-                throw_refused(fmt::format("the trace holds calls of more than {} threads",
-                                          threads_.size()));
+                throw_refused(
+                    fmt::format("the trace holds calls of more than {} threads", threads_.size()));
             }
             threads_.push_back(thread);
         }
@@ -97,12 +97,11 @@ void read_device_side(const trace::Trace& trace, const StreamNumbers& streams, A
     });
     trace.for_each_block<trace::Memcpys>(progress, [&](const trace::Memcpys& rows) {
         for (std::size_t i = 0; i < rows.size(); ++i) {
-            activity.copies.push_back({rows.start_ns[i], rows.start_ns[i] + rows.duration_ns[i],
-                                       rows.correlation_id[i], rows.bytes[i],
-                                       stream_of(rows.stream[i]),
-                                       narrowed<std::int16_t>(rows.copy_kind[i]),
-                                       narrowed<std::int8_t>(rows.src_kind[i]),
-                                       narrowed<std::int8_t>(rows.dst_kind[i])});
+            activity.copies.push_back(
+                {rows.start_ns[i], rows.start_ns[i] + rows.duration_ns[i], rows.correlation_id[i],
+                 rows.bytes[i], stream_of(rows.stream[i]),
+                 narrowed<std::int16_t>(rows.copy_kind[i]), narrowed<std::int8_t>(rows.src_kind[i]),
+                 narrowed<std::int8_t>(rows.dst_kind[i])});
         }
     });
     trace.for_each_block<trace::Memsets>(progress, [&](const trace::Memsets& rows) {
@@ -188,12 +187,17 @@ Activity load_activity(const trace::Trace& trace, Progress& progress) {
     activity.calls.reserve(static_cast<std::size_t>(counts.apis));
 
     CancelOnly quiet(progress);
-    std::future<void> host = std::async(std::launch::async, [&] {
-        read_host_side(trace, streams, activity, quiet);
-    });
+    std::future<void> host =
+        std::async(std::launch::async, [&] { read_host_side(trace, streams, activity, quiet); });
     read_device_side(trace, streams, activity, progress);
     host.get();
     activity.sort();
+    // Analyses go through everything once a device.
+    constexpr std::size_t kDevicesMax = 1024;
+    if (const std::size_t devices = activity.devices().size(); devices > kDevicesMax) {
+        throw_refused(fmt::format("the trace holds work of {} devices, more than the {} expected",
+                                  devices, kDevicesMax));
+    }
     return activity;
 }
 

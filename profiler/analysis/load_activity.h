@@ -18,7 +18,8 @@ namespace hc::analysis {
 
 /// Reads the tables of CUDA activity with two threads: what devices did, and what the host called.
 /// About 32 bytes an event stay. A trace without activity gives an empty one. Throws what the
-/// reader throws, and Error(kRefused) for a trace of more than 65,536 threads.
+/// reader throws, and Error(kRefused) for a trace of more than 65,535 threads
+/// or 1,024 devices.
 [[nodiscard]] Activity load_activity(const trace::Trace& trace, Progress& progress);
 
 }  // namespace hc::analysis

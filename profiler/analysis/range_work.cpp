@@ -69,13 +69,18 @@ private:
 
 struct DeviceUnions {
     GrowingUnion compute, transfer, either;
+    std::int64_t compute_ns = 0;
+    std::int64_t start_ns = 0, end_ns = 0;  // of all its work
 };
 
 class Accumulator {
 public:
     Accumulator(const Activity& activity, const LaunchIndex& launches,
                 const std::vector<std::uint32_t>& range_of_call, std::vector<RangeWork>& result)
-        : activity_(activity), launches_(launches), range_of_call_(range_of_call), result_(result) {}
+        : activity_(activity),
+          launches_(launches),
+          range_of_call_(range_of_call),
+          result_(result) {}
 
     template <typename Row>
     RangeWork* add(const Row& row, bool is_transfer) {
@@ -84,23 +89,34 @@ public:
         const std::uint32_t range = range_of_call_[call];
         RangeWork& work = result_[range];
         const std::int32_t device = activity_.streams[static_cast<std::size_t>(row.stream)].device;
-        DeviceUnions& unions = unions_[{range, device}];
+        const auto [at, is_new] = unions_.try_emplace({range, device});
+        DeviceUnions& unions = at->second;
+        unions.start_ns = is_new ? row.start_ns : std::min(unions.start_ns, row.start_ns);
+        unions.end_ns = is_new ? row.end_ns : std::max(unions.end_ns, row.end_ns);
         const std::int64_t grown = unions.either.add(row.start_ns, row.end_ns);
         std::int64_t own = 0;
         if (is_transfer) {
             own = unions.transfer.add(row.start_ns, row.end_ns);
-            work.transfer_ns += own;
+            add_wrapping(work.transfer_ns, own);
             work.copies += 1;
         } else {
             own = unions.compute.add(row.start_ns, row.end_ns);
-            work.compute_ns += own;
+            add_wrapping(work.compute_ns, own);
+            unions.compute_ns += own;
             work.kernels += 1;
         }
-        work.both_ns += own - grown;  // |K| + |C| - |K or C|
+        add_wrapping(work.both_ns, own - grown);  // |K| + |C| - |K or C|
         const bool first = work.kernels + work.copies == 1;
         work.device_start_ns = first ? row.start_ns : std::min(work.device_start_ns, row.start_ns);
         work.device_end_ns = first ? row.end_ns : std::max(work.device_end_ns, row.end_ns);
         return &work;
+    }
+    /// After everything was added.
+    void finish() {
+        for (const auto& [key, unions] : unions_) {
+            add_wrapping(result_[key.first].idle_ns,
+                         unions.end_ns - unions.start_ns - unions.compute_ns);
+        }
     }
 
 private:
@@ -130,8 +146,13 @@ std::vector<RangeWork> range_work(const Activity& activity, const LaunchIndex& l
     std::vector<RangeWork> result(ranges.size());
     for (std::size_t r = 0; r < ranges.size(); ++r) result[r].range = ranges[r];
     const std::vector<std::uint32_t> range_of = range_of_calls(activity, ranges);
-    for (const std::uint32_t range : range_of) {
-        if (range != kNoRange) result[range].calls += 1;
+    std::vector<GrowingUnion> in_calls(ranges.size());
+    for (std::size_t c = 0; c < range_of.size(); ++c) {
+        if (range_of[c] == kNoRange) continue;
+        RangeWork& work = result[range_of[c]];
+        const ApiCall& call = activity.calls[c];
+        work.calls += 1;
+        add_wrapping(work.api_ns, in_calls[range_of[c]].add(call.start_ns, call.end_ns));
     }
     // Everything by start, so that unions can grow as it comes.
     Accumulator accumulate(activity, launches, range_of, result);
@@ -156,6 +177,7 @@ std::vector<RangeWork> range_work(const Activity& activity, const LaunchIndex& l
         accumulate.add(activity.kernels[k], moves_data[k]);
     }
     others_before(std::numeric_limits<std::int64_t>::max());
+    accumulate.finish();
     return result;
 }
 

@@ -22,11 +22,15 @@ struct HostRange {
 struct RangeWork {
     HostRange range;
     std::int64_t calls = 0;
+    std::int64_t api_ns = 0;               ///< in which at least one of its threads was in a call
     std::int64_t kernels = 0, copies = 0;  ///< kernels without those that move data; with memsets
     std::int64_t copy_bytes = 0;           ///< of copies (what a kernel moves is not recorded)
-    std::int64_t compute_ns = 0;           ///< union of compute (device_time.h), summed over devices
+    std::int64_t compute_ns = 0;  ///< union of compute (device_time.h), summed over devices
     std::int64_t transfer_ns = 0;
     std::int64_t both_ns = 0;
+    /// From the first start to the last end of its work on a device, less compute, summed over
+    /// devices.
+    std::int64_t idle_ns = 0;
     /// From the first start to the last end of its work; 0 and 0 without any.
     std::int64_t device_start_ns = 0, device_end_ns = 0;
 

@@ -60,8 +60,8 @@ struct RetrievalTotals {
     std::int64_t late = 0;  ///< somebody waited for it
     std::int64_t rows_wanted = 0, rows_fetched = 0, bytes = 0;
     std::int64_t exposed_ns = 0;
-    Distribution waited_ns, transfer_ns;   ///< of those that ran
-    Distribution steps_to_use;             ///< from trigger to first use, of those that were used
+    Distribution waited_ns, transfer_ns;  ///< of those that ran
+    Distribution steps_to_use;            ///< from trigger to first use, of those that were used
     /// Bytes of those that ran over the union of their times; nullopt where that is empty.
     std::optional<double> gb_per_s;
 };

@@ -22,10 +22,10 @@ inline constexpr std::size_t kRecordingsMin = 3;
 inline constexpr double kSignificance = 0.05;
 
 struct WelchResult {
-    double difference = 0;         ///< mean B - mean A
-    double low = 0, high = 0;      ///< 95 % interval of it
+    double difference = 0;     ///< mean B - mean A
+    double low = 0, high = 0;  ///< 95 % interval of it
     double degrees_of_freedom = 0;
-    double p = 1;                  ///< two-sided
+    double p = 1;  ///< two-sided
 };
 /// nullopt with fewer than kRecordingsMin values on a side. Without any spread on both sides p is
 /// 1 for equal means and 0 for unequal ones. Deterministic; no NaN among the values.

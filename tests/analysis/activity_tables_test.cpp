@@ -1,7 +1,6 @@
 // Tables by name and kind, on rows made by hand and against plain sorting.
 #include "profiler/analysis/activity_tables.h"
 
-
 #include <gtest/gtest.h>
 
 #include <algorithm>

@@ -32,7 +32,8 @@ ActivitySummary recording(std::uint32_t seed, double factor, bool keep_samples,
     return summarise_activity(t.data, "step", keep_samples);
 }
 
-std::vector<ActivitySummary> recordings(std::uint32_t seed, double factor, std::uint32_t count = 5) {
+std::vector<ActivitySummary> recordings(std::uint32_t seed, double factor,
+                                        std::uint32_t count = 5) {
     std::vector<ActivitySummary> result;
     for (std::uint32_t i = 0; i < count; ++i) {
         result.push_back(recording(seed + i, factor, count == 1));

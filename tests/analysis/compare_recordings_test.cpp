@@ -165,7 +165,8 @@ TEST(Welch, StudentsTEqualsItsTables) {
 }
 
 TEST(Welch, AnExampleWorkedOutByHand) {
-    // Means 2 and 6, variances 1 and 4: t = 4 / sqrt(1/3 + 4/3), freedom = (5/3)^2 / ((1/9 + 16/9)/2).
+    // Means 2 and 6, variances 1 and 4: t = 4 / sqrt(1/3 + 4/3), freedom = (5/3)^2 / ((1/9 +
+    // 16/9)/2).
     const std::vector<double> a{1, 2, 3};
     const std::vector<double> b{4, 6, 8};
     const WelchResult r = welch_test(a, b).value();

@@ -49,12 +49,12 @@ TEST(DeviceTime, NothingIsNothing) {
 TEST(DeviceTime, UnionsCountTimeOnceAndTouchingIntervalsMeet) {
     ActivityTimeline t;
     t.kernel(0, 0, 10);
-    t.kernel(1, 5, 20);    // union 0..20
-    t.kernel(0, 20, 30);   // touches
-    t.kernel(2, 25, 25);   // no length
-    t.memset(1, 30, 40);   // compute 0..40
+    t.kernel(1, 5, 20);   // union 0..20
+    t.kernel(0, 20, 30);  // touches
+    t.kernel(2, 25, 25);  // no length
+    t.memset(1, 30, 40);  // compute 0..40
     t.copy(3, 35, 50);
-    t.copy(2, 50, 55);     // touches: transfer 35..55
+    t.copy(2, 50, 55);  // touches: transfer 35..55
     t.kernel(0, 60, 70);
     const DeviceTime time = only_time_of(t);
     EXPECT_EQ(time.span_ns(), 70);
@@ -139,8 +139,8 @@ TEST(DeviceTime, CopiesOfOneStreamAreWaitedForInARow) {
     ActivityTimeline t;
     t.launched_kernel(0, 0, 0, 1000);
     t.copy(1, 500, 20'000, t.call(10, 12));
-    t.copy(2, 600, 18'000, t.call(12, 13));      // another stream, far from the kernel
-    t.copy(1, 30'000, 50'000, t.call(14, 15));   // 10 us asked for in time: other
+    t.copy(2, 600, 18'000, t.call(12, 13));     // another stream, far from the kernel
+    t.copy(1, 30'000, 50'000, t.call(14, 15));  // 10 us asked for in time: other
     t.launched_kernel(20, 0, 50'002, 60'000);
     expect_idle(only_time_of(t), 0, 19'000 + 20'000, 10'000 + 2);
 }

@@ -18,8 +18,7 @@ using test::ActivityTimeline;
 std::vector<RangeWork> work_of(ActivityTimeline& t, std::string_view name) {
     t.data.sort();
     const LaunchIndex launches(t.data);
-    return range_work(t.data, launches, ranges_named(t.data, name),
-                      transfer_kernels(t.data, {}));
+    return range_work(t.data, launches, ranges_named(t.data, name), transfer_kernels(t.data, {}));
 }
 
 TEST(RangeWork, BelongsToTheRangeOfItsLaunchHoweverLateItRuns) {
@@ -41,6 +40,10 @@ TEST(RangeWork, BelongsToTheRangeOfItsLaunchHoweverLateItRuns) {
     EXPECT_EQ(work[1].copy_bytes, 4096);
     EXPECT_EQ(work[1].transfer_ns, 30);
     EXPECT_DOUBLE_EQ(work[1].overlap().value(), 10.0 / 30);
+    EXPECT_EQ(work[0].idle_ns, 0);
+    EXPECT_EQ(work[1].idle_ns, 60 - 40);  // 590..650 without 610..650
+    EXPECT_EQ(work[0].api_ns, 1);
+    EXPECT_EQ(work[1].api_ns, 2);
     EXPECT_EQ(work[1].device_start_ns, 590);
     EXPECT_EQ(work[1].device_end_ns, 650);
 }
@@ -104,9 +107,9 @@ TEST(RangeWork, EqualsACountOfEveryPairOnRandomTimelines) {
         for (const RangeWork& work : work_of(t, "r")) {
             std::int64_t compute = 0, transfer = 0, both = 0;
             const auto in_range = [&](std::int64_t correlation) {
-                const auto call = std::find_if(
-                    t.data.calls.begin(), t.data.calls.end(),
-                    [&](const ApiCall& c) { return c.correlation == correlation; });
+                const auto call =
+                    std::find_if(t.data.calls.begin(), t.data.calls.end(),
+                                 [&](const ApiCall& c) { return c.correlation == correlation; });
                 return call->thread == work.range.thread && call->start_ns >= work.range.start_ns &&
                        call->start_ns < work.range.end_ns;
             };

@@ -86,9 +86,8 @@ private:
         host_ += call;
         device_ = std::max(device_ + 800, host_ + 3000);
         if (k % 20 == 15) device_ = std::max(device_, copy_end_ + 2000);  // an event
-        const auto duration =
-            static_cast<std::int64_t>(factor_ * static_cast<double>(1000 + 150 * (k % 40) +
-                                                                    jitter(400)));
+        const auto duration = static_cast<std::int64_t>(
+            factor_ * static_cast<double>(1000 + 150 * (k % 40) + jitter(400)));
         batch_.kernels.push_back({device_, duration, correlation_, -1, compute_,
                                   launches_[static_cast<std::size_t>(k % 40)]});
         device_ += duration;
@@ -99,7 +98,8 @@ private:
         const std::int64_t bytes = std::int64_t{256} << jitter(12);
         const std::int64_t start = std::max(copy_end_ + 500, host_ + 2000);
         MemcpyRow row;
-        row.start_ns = start, row.duration_ns = 1200 + bytes / 45, row.correlation_id = correlation_;
+        row.start_ns = start, row.duration_ns = 1200 + bytes / 45,
+        row.correlation_id = correlation_;
         row.bytes = bytes, row.stream = copies_, row.copy_kind = jitter(4) == 0 ? 2 : 1;
         row.src_kind = row.copy_kind == 1 ? 1 : 2, row.dst_kind = row.copy_kind == 1 ? 2 : 1;
         batch_.memcpys.push_back(row);

@@ -60,8 +60,7 @@ protected:
     ///     kernels  0......100        150....250                     400....500
     ///     copies        80.....120                 260......390 (the third kernel waits)
     ///     launches -20, -10 (copy), 120 (late), 130 (copy), 200
-    std::string cuda_trace(const std::string& name = "first<int>(float*)",
-                           std::int64_t lost = 0) {
+    std::string cuda_trace(const std::string& name = "first<int>(float*)", std::int64_t lost = 0) {
         const std::string file = path("cuda" + std::to_string(traces_++) + ".sqlite");
         trace::Writer writer(file, {.command_line = "made by hand"});
         trace::Stream stream;
@@ -78,8 +77,8 @@ protected:
         };
         trace::ActivityBatch batch;
         const auto call = [&](std::int64_t start, std::int64_t id, const char* what, int result) {
-            batch.apis.push_back({1000 * (100 + start), 5000, id, kThread, writer.string_id(what),
-                                  0, result});
+            batch.apis.push_back(
+                {1000 * (100 + start), 5000, id, kThread, writer.string_id(what), 0, result});
         };
         const auto kernel = [&](std::int64_t start, std::int64_t end, std::int64_t id,
                                 trace::LaunchId which) {
@@ -232,12 +231,16 @@ TEST_F(Report, FiguresOfATimelineWorkedOutByHand) {
     EXPECT_DOUBLE_EQ(ranges.at(0).at("overlap"), 0.5);
     EXPECT_EQ(ranges.at(1).at("kernels"), 2);
     EXPECT_DOUBLE_EQ(ranges.at(1).at("overlap"), 0);
+    // 150..500 less two kernels of 100; five calls of 5.
+    EXPECT_EQ(ranges.at(1).at("idle_ns"), 150'000);
+    EXPECT_EQ(ranges.at(1).at("api_ns"), 25'000);
 }
 
 TEST_F(Report, AMeasuredLinkGivesAShareOfIt) {
     const std::string file = cuda_trace();
-    sql(file, "INSERT INTO hc_value VALUES (NULL, 'gpu', 'h2d_GBps', 0, 20, 'GB/s', 'measured', "
-              "'here')");
+    sql(file,
+        "INSERT INTO hc_value VALUES (NULL, 'gpu', 'h2d_GBps', 0, 20, 'GB/s', 'measured', "
+        "'here')");
     const json copy = report_json({file}).at("activity").at("copies").at(0);
     EXPECT_NEAR(copy.at("share_of_link").get<double>(), 1'340.0 / 170 / 20, 1e-12);
 }
@@ -275,8 +278,9 @@ TEST_F(Report, KernelsNamedAsTransfersAreNoComputation) {
 }
 
 TEST_F(Report, TextFitsEightyColumnsAndHoldsOnlyWhatWasAskedFor) {
-    const std::string file = cuda_trace("void ns::a_kernel<ns::Policy<int, float, 128, 128, 32>, "
-                                        "true>(ns::Params const&, float const*, int)");
+    const std::string file = cuda_trace(
+        "void ns::a_kernel<ns::Policy<int, float, 128, 128, 32>, "
+        "true>(ns::Params const&, float const*, int)");
     const test::ProcessResult all = report({file, "--section", "all"}, {"COLUMNS=80"});
     EXPECT_EQ(all.exit_code, 0) << all.err;
     std::istringstream lines(all.out);
@@ -319,8 +323,8 @@ TEST_F(Report, TablesAsCsv) {
 void expect_self_contained(const std::string& html) {
     EXPECT_THAT(html, AllOf(StartsWith("<!DOCTYPE html>"), HasSubstr("prefers-color-scheme"),
                             HasSubstr("@media print"), HasSubstr("<nav"), HasSubstr("</html>")));
-    for (const char* outside : {"http:", "https:", "//www", "<script", "<link", "<img", "src=",
-                                "url(", "@import", "<iframe", "<object"}) {
+    for (const char* outside : {"http:", "https:", "//www", "<script", "<link", "<img",
+                                "src=", "url(", "@import", "<iframe", "<object"}) {
         EXPECT_THAT(html, Not(HasSubstr(outside)));
     }
     std::size_t pictures = 0;
@@ -341,8 +345,9 @@ void expect_self_contained(const std::string& html) {
             EXPECT_EQ(inside.find("nan"), std::string::npos) << inside;
         }
         EXPECT_TRUE(open.empty());
-        EXPECT_THAT(html.substr(at, end - at),
-                    AllOf(HasSubstr("role=\"img\""), HasSubstr("<title id="), HasSubstr("<desc id=")));
+        EXPECT_THAT(
+            html.substr(at, end - at),
+            AllOf(HasSubstr("role=\"img\""), HasSubstr("<title id="), HasSubstr("<desc id=")));
         ++pictures;
         at = end;
     }
