@@ -13,27 +13,6 @@ namespace {
 constexpr std::size_t kMostBytes = std::size_t{192} << 20;  // of all sets of one replayer
 constexpr std::size_t kSetOverhead = 160;                   // of one set beside its words
 
-/// As analysis::run_recall judges a row by a resident set.
-analysis::RecallInterval judge(const AttentionRecord& row, const PositionSet& resident,
-                               std::int64_t prompt) {
-    const std::span<const std::uint64_t> words = resident.words();
-    double known = 0;
-    std::int64_t held = 0;
-    for (std::size_t i = 0; i < row.ranked.size(); ++i) {
-        const Position p = row.ranked[i];
-        if (p / 64 >= words.size()) continue;
-        const std::uint64_t bit = words[p / 64] >> (p % 64) & 1U;
-        known += bit != 0 ? static_cast<double>(row.values[i]) : 0.0;
-        held += static_cast<std::int64_t>(bit);
-    }
-    const std::int64_t beyond = resident.size() - held;
-    const std::int64_t rest = prompt - static_cast<std::int64_t>(row.ranked.size());
-    analysis::RecallInterval recall{known + row.mass_generated, known + row.mass_generated};
-    if (beyond > 0) recall.high += row.mass_rest;
-    if (beyond >= rest) recall.low = recall.high;
-    return {std::clamp(recall.low, 0.0, 1.0), std::clamp(recall.high, 0.0, 1.0)};
-}
-
 struct SetKey {
     std::int32_t sequence = 0;
     HeadId head;
@@ -118,7 +97,10 @@ struct FigureReplayer::BudgetSets {
 };
 
 FigureReplayer::FigureReplayer(const ScoreIndex& scores, const ProbRows& probabilities)
-    : scores_(scores), probabilities_(probabilities) {}
+    : scores_(scores),
+      probabilities_(probabilities),
+      prefixes_(scores.prompt()),
+      masses_(scores.prompt()) {}
 FigureReplayer::~FigureReplayer() = default;
 
 FigureReplayer::BudgetSets& FigureReplayer::sets_for(const policy::Budgets& budgets,
@@ -146,6 +128,28 @@ FigureReplayer::BudgetSets& FigureReplayer::sets_for(const policy::Budgets& budg
     return *budgets_.front();
 }
 
+/// As analysis::run_recall judges a row by a resident set.
+analysis::RecallInterval FigureReplayer::judge(const JudgedSet& held, const AttentionRecord& row) {
+    const PositionSet& resident = held.set;
+    PrefixMass mass;
+    if (!held.prefix_of.empty()) {
+        mass = masses_.of(held.prefix_of, resident.size(), row);
+    } else {
+        for (std::size_t i = 0; i < row.ranked.size(); ++i) {
+            if (!resident.holds(row.ranked[i])) continue;
+            mass.known += static_cast<double>(row.values[i]);
+            ++mass.held;
+        }
+    }
+    const std::int64_t beyond = resident.size() - mass.held;
+    const std::int64_t rest = scores_.prompt() - static_cast<std::int64_t>(row.ranked.size());
+    analysis::RecallInterval recall{mass.known + row.mass_generated,
+                                    mass.known + row.mass_generated};
+    if (beyond > 0) recall.high += row.mass_rest;
+    if (beyond >= rest) recall.low = recall.high;
+    return {std::clamp(recall.low, 0.0, 1.0), std::clamp(recall.high, 0.0, 1.0)};
+}
+
 SetPointer FigureReplayer::set_of(BudgetSets& sets, std::int32_t sequence, HeadId head,
                                   std::int64_t step, std::int64_t capacity, bool forced,
                                   std::int64_t lowest) {
@@ -158,8 +162,14 @@ SetPointer FigureReplayer::set_of(BudgetSets& sets, std::int32_t sequence, HeadI
                                               ? std::span<const Position>(all_)
                                               : scores_.require(sequence, head, step);
     auto made = std::make_shared<JudgedSet>();
-    made->set = PositionSet::kept(row, prompt, capacity, forced ? sets.sink : 0,
-                                  forced ? sets.recent : 0);
+    const bool plain = !forced || (sets.sink == 0 && sets.recent == 0);
+    if (plain && capacity < prompt && capacity <= static_cast<std::int64_t>(row.size())) {
+        made->set = prefixes_.best(row, capacity);
+        if (lowest == 0) made->prefix_of = row;
+    } else {
+        made->set = PositionSet::kept(row, prompt, capacity, forced ? sets.sink : 0,
+                                      forced ? sets.recent : 0);
+    }
     if (lowest > 0) made->set = made->set.lowest(lowest);
     sets.bytes += made->set.bytes() + kSetOverhead;
     if (sets.bytes > kMostBytes) {  // a long run: what is still needed is held by its users
@@ -232,7 +242,7 @@ public:
                 }
                 if (now == nullptr) continue;
                 auto [mass, fresh] = now->mass.try_emplace(row);
-                if (fresh) mass->second = judge(*row, now->set, prompt_);
+                if (fresh) mass->second = replayer_.judge(*now, *row);
                 sum.low += mass->second.low;
                 sum.high += mass->second.high;
                 ++count;

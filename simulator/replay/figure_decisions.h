@@ -7,12 +7,14 @@
 #include <list>
 #include <memory>
 #include <optional>
+#include <span>
 #include <unordered_map>
 #include <vector>
 
 #include "profiler/analysis/metrics.h"
 #include "simulator/replay/policy_replay.h"
 #include "simulator/replay/position_set.h"
+#include "simulator/replay/prefix_sums.h"
 
 namespace hc::sim {
 
@@ -51,6 +53,7 @@ private:
 /// A set of one score row, with the mass that probability rows have on it as far as anyone asked.
 struct JudgedSet {
     PositionSet set;
+    std::span<const Position> prefix_of;  ///< the ranked row whose best it is; empty: no prefix
     mutable std::unordered_map<const AttentionRecord*, analysis::RecallInterval> mass;
 };
 using SetPointer = std::shared_ptr<const JudgedSet>;
@@ -74,11 +77,14 @@ private:
     struct BudgetSets;
 
     BudgetSets& sets_for(const policy::Budgets& budgets, const policy::Settings& settings);
+    [[nodiscard]] analysis::RecallInterval judge(const JudgedSet& held, const AttentionRecord& row);
     SetPointer set_of(BudgetSets& sets, std::int32_t sequence, HeadId head, std::int64_t step,
                       std::int64_t capacity, bool forced, std::int64_t lowest);
 
     const ScoreIndex& scores_;
     const ProbRows& probabilities_;
+    PrefixSets prefixes_;
+    PrefixMasses masses_;
     Positions all_;  // every prompt position, for budgets that keep everything
     std::list<std::unique_ptr<BudgetSets>> budgets_;  // the latest first
 };

@@ -75,6 +75,20 @@ PositionSet PositionSet::all(std::int64_t prompt) {
     return set;
 }
 
+PositionSet PositionSet::from(std::span<const Position> more, std::span<const std::uint64_t> base,
+                              std::size_t words) {
+    PositionSet set;
+    if (base.empty()) {
+        set.words_.assign(words, 0);
+    } else {
+        set.words_.assign(base.begin(), base.end());
+        for (const std::uint64_t word : base) set.size_ += std::popcount(word);
+    }
+    for (const Position p : more) set.words_[p / 64] |= std::uint64_t{1} << (p % 64);
+    set.size_ += static_cast<std::int64_t>(more.size());
+    return set;
+}
+
 PositionSet PositionSet::kept(std::span<const Position> ranked, std::int64_t prompt,
                               std::int64_t capacity, std::int32_t sink, std::int32_t recent) {
     // As policy::select_kept: sinks first, then recent tokens, then the best of what lies between.

@@ -19,6 +19,9 @@ public:
                                           std::int64_t capacity, std::int32_t sink,
                                           std::int32_t recent);
     [[nodiscard]] static PositionSet all(std::int64_t prompt);
+    /// `base` (empty, or `words` words) and the distinct positions that are not in it.
+    [[nodiscard]] static PositionSet from(std::span<const Position> more,
+                                          std::span<const std::uint64_t> base, std::size_t words);
 
     [[nodiscard]] std::int64_t size() const { return size_; }
     [[nodiscard]] std::size_t bytes() const { return words_.size() * sizeof(std::uint64_t); }

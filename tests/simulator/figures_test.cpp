@@ -98,8 +98,11 @@ TEST(Figures, EqualTheFullReplayInEveryQuirk) {
     const auto with = [&](auto change) {
         FakeOptions changed = options;
         change(changed.settings);
-        SCOPED_TRACE(testing::Message() << "lag " << changed.settings.commit_lag);
-        expect_same(self_judged(changed), {});
+        const Simulator simulator = self_judged(changed);
+        Scenario at_once;
+        at_once.commit_lag = 0;
+        expect_same(simulator, {});
+        expect_same(simulator, at_once);
     };
     with([](policy::Settings& s) { s.satellites_cut_by_position = true; });
     with([](policy::Settings& s) { s.reference_sets_by_file_order = true; });
@@ -110,14 +113,8 @@ TEST(Figures, EqualTheFullReplayInEveryQuirk) {
         s.sink = 4;
         s.recent = 30;
     });
-    with([](policy::Settings& s) {
-        s.commit_lag = 0;
-        s.asynchronous = false;
-    });
-    with([](policy::Settings& s) {
-        s.commit_lag = 0;
-        s.retrieve_before_attention = true;
-    });
+    with([](policy::Settings& s) { s.asynchronous = false; });
+    with([](policy::Settings& s) { s.retrieve_before_attention = true; });
     Scenario reference;
     reference.mode = policy::Mode::kReference;
     expect_same(self_judged(options), reference);
