@@ -70,8 +70,8 @@ bool is_dense(OpKind kind) {
 }
 
 /// How much slower the machine was in `ops` than in `reference`: by the matrix products, which
-/// are the same in both where they have as many tokens. Other programs and the clock change between runs; the line through
-/// several runs must not take that for a matter of rows.
+/// are the same in both where they have as many tokens. Other programs and the clock change between
+/// runs; the line through several runs must not take that for a matter of rows.
 double slowness(const std::vector<DecodeOp>& ops, const std::vector<DecodeOp>& reference) {
     const auto medians = [](const std::vector<DecodeOp>& from) {
         std::map<std::pair<OpKind, std::int64_t>, std::vector<double>> times;

@@ -32,7 +32,8 @@ public:
                                        double new_size) const;
 
     /// The same for an operation whose time depends on the tokens of a step (every kind that does
-    /// not depend on rows). Throws Error(kRefused) unless runs of several batch sizes were recorded.
+    /// not depend on rows). Throws Error(kRefused) unless runs of several batch sizes were
+    /// recorded.
     [[nodiscard]] std::int64_t rescale_tokens(OpKind kind, std::int64_t recorded_ns,
                                               double old_tokens, double new_tokens) const;
     /// Cost over tokens; nullptr where one batch size was recorded.

@@ -16,10 +16,9 @@ Donors::Donors(const SourceRun& source, const SourceRun* other) : source_(source
 
 const RecordedCheck* Donors::check(std::int32_t layer, std::int64_t step) const {
     if (checks_->empty()) return nullptr;
-    const auto at = std::lower_bound(checks_->begin(), checks_->end(), std::pair(layer, step),
-                                     [](const RecordedCheck& c, const auto& key) {
-                                         return std::pair(c.layer, c.step) < key;
-                                     });
+    const auto at = std::lower_bound(
+        checks_->begin(), checks_->end(), std::pair(layer, step),
+        [](const RecordedCheck& c, const auto& key) { return std::pair(c.layer, c.step) < key; });
     const bool next_fits = at != checks_->end() && at->layer == layer;
     if (at != checks_->begin() && std::prev(at)->layer == layer) {
         const auto before = std::prev(at);
@@ -38,8 +37,8 @@ void operations_of(const RecordedCheck& check, std::size_t count,
                    std::vector<const RecordedOp*>& out) {
     out.clear();
     const auto decides = [](const RecordedOp& op) { return op.kind == OpKind::kDriftTopk; };
-    const auto own = static_cast<std::size_t>(
-        std::count_if(check.ops.begin(), check.ops.end(), decides));
+    const auto own =
+        static_cast<std::size_t>(std::count_if(check.ops.begin(), check.ops.end(), decides));
     if (own == 0 || own == count) {
         for (const RecordedOp& op : check.ops) out.push_back(&op);
         return;

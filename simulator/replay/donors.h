@@ -20,7 +20,9 @@ public:
     /// What was recorded of this very fetch; nullptr: it did not happen.
     [[nodiscard]] const RecordedFetch* same_fetch(const FetchDecision& fetch) const;
     /// Any recorded one, in turn, so that their spread is kept; nullptr: none was recorded.
-    [[nodiscard]] const RecordedFetch* fetch(std::size_t turn) const { return pick(fetches_, turn); }
+    [[nodiscard]] const RecordedFetch* fetch(std::size_t turn) const {
+        return pick(fetches_, turn);
+    }
     [[nodiscard]] const RecordedFetch* commit(std::size_t turn) const {
         return pick(commits_, turn);
     }

@@ -392,9 +392,8 @@ private:
     void land(const Open& open, std::int64_t holds_from) {
         out_.fetches[open.fetch].committed = true;
         const auto& list = stars(open.pivot.layer);
-        const auto star = std::find_if(list.begin(), list.end(), [&](const Star& s) {
-            return s.pivot == open.pivot.head;
-        });
+        const auto star = std::find_if(list.begin(), list.end(),
+                                       [&](const Star& s) { return s.pivot == open.pivot.head; });
         for (std::size_t m = 0; m < star->members.size(); ++m) {
             const std::size_t index = profile_.index({open.pivot.layer, star->members[m]});
             resident_[index] = open.wanted[m];
@@ -411,9 +410,9 @@ private:
     std::int32_t row_sequence_;  // whose rows it uses
     std::int64_t offset_;        // the policy counts decode steps from 1
     std::int64_t prompt_;
-    std::vector<SetPointer> resident_;       // [head]
-    std::vector<SetPointer> reference_;      // [head], pivots
-    std::vector<std::size_t> slot_;          // [head] of a pivot: whose reference set it uses
+    std::vector<SetPointer> resident_;        // [head]
+    std::vector<SetPointer> reference_;       // [head], pivots
+    std::vector<std::size_t> slot_;           // [head] of a pivot: whose reference set it uses
     std::vector<std::vector<Held>> history_;  // [head] resident sets in the order of their steps
     std::deque<Open> open_;
     std::vector<double> overlaps_;

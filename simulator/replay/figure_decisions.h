@@ -66,8 +66,7 @@ public:
     ~FigureReplayer();
 
     /// As replay_policy, and throws as it does.
-    [[nodiscard]] FigureDecisions replay(const HeadProfile& profile,
-                                         const policy::Budgets& budgets,
+    [[nodiscard]] FigureDecisions replay(const HeadProfile& profile, const policy::Budgets& budgets,
                                          const policy::Settings& settings, std::int64_t first_step,
                                          std::int64_t last_step, std::int32_t sequences,
                                          bool wants_recall);

@@ -60,8 +60,8 @@ public:
                 left -= span.start_ns - now;
                 now = span.start_ns;
             }
-            const std::int64_t slow = left + left / kMillion * ppm_ +
-                                      (left % kMillion * ppm_ + kMillion / 2) / kMillion;
+            const std::int64_t slow =
+                left + left / kMillion * ppm_ + (left % kMillion * ppm_ + kMillion / 2) / kMillion;
             if (now + slow <= span.end_ns) {
                 beside += slow;
                 now += slow;
@@ -95,13 +95,12 @@ private:
 
 class Walk {
 public:
-    Walk(const TimelineInput& input, const FigureDecisions* decisions,
-         const StepPatterns& patterns)
+    Walk(const TimelineInput& input, const FigureDecisions* decisions, const StepPatterns& patterns)
         : in_(input),
           decisions_(decisions),
           patterns_(patterns),
           costs_(input),
-          transfers_(input.costs.interference()) {
+          transfers_(costs_.interference()) {
         if (decisions_ != nullptr) fetch_end_.assign(decisions_->fetches.size(), 0);
         out_.step_ns.reserve(in_.num_steps);
     }
@@ -113,8 +112,8 @@ public:
             total += out_.step_ns.back();
         }
         out_.uncertainty = total > 0 ? costs_.doubt_ns() / total : 0;
-        out_.notes = attention_notes(in_.costs, costs_.attention_rows_min(),
-                                     costs_.attention_rows_max());
+        out_.notes =
+            attention_notes(in_.costs, costs_.attention_rows_min(), costs_.attention_rows_max());
         return std::move(out_);
     }
 
@@ -157,9 +156,8 @@ private:
 
     void recorded(const RecordedOp& op, std::int32_t batch) {
         NewOp now{op.kind, op.layer, index_, op.rows, op.bytes_read, op.bytes_written, op.flops};
-        const std::int64_t work = op.kind == OpKind::kAttention
-                                      ? costs_.attention(now, op.work_ns, batch)
-                                      : op.work_ns;
+        const std::int64_t work =
+            op.kind == OpKind::kAttention ? costs_.attention(now, op.work_ns, batch) : op.work_ns;
         compute(op.gap_ns, costs_.on_machine(now, work));
     }
 
@@ -230,8 +228,8 @@ private:
     void submit(std::size_t id, std::int64_t check_end_ns) {
         const FetchDecision& decision = decisions_->fetches[id];
         const NewCosts::Fetch cost = costs_.fetch(decision, id);
-        const NewOp op{OpKind::kFetch, decision.layer, index_, cost.rows, cost.bytes, cost.bytes,
-                       0};
+        const NewOp op{OpKind::kFetch, decision.layer, index_, cost.rows,
+                       cost.bytes,     cost.bytes,     0};
         const std::int64_t work = costs_.on_machine(op, cost.work_ns);
         const std::int64_t ready = check_end_ns + cost.submit_ns;
         out_.transfer_ns += work;
@@ -313,8 +311,7 @@ StepPatterns::StepPatterns(const SourceRun& source) {
 
 std::int64_t StepPatterns::find(std::size_t step, OpKind kind, std::int32_t layer,
                                 std::int32_t occurrence) const {
-    const std::vector<Place>& pattern =
-        patterns_[static_cast<std::size_t>(pattern_of_[step])];
+    const std::vector<Place>& pattern = patterns_[static_cast<std::size_t>(pattern_of_[step])];
     const std::uint64_t key = place_key(kind, layer, occurrence);
     const auto at = std::lower_bound(pattern.begin(), pattern.end(), key,
                                      [](const Place& p, std::uint64_t k) { return p.key < k; });

@@ -32,16 +32,16 @@ private:
 };
 
 struct TimelineFigures {
-    std::vector<double> step_ns;     ///< of each decode step
-    std::int64_t transfer_ns = 0;    ///< length of all transfers together
+    std::vector<double> step_ns;   ///< of each decode step
+    std::int64_t transfer_ns = 0;  ///< length of all transfers together
     std::int64_t exposed_ns = 0;
-    std::int64_t overlap_ns = 0;     ///< transfers beside computation
-    double beside_ns = 0;            ///< computation that had a transfer beside it
-    double beside_alone_ns = 0;      ///< the same without the transfers
+    std::int64_t overlap_ns = 0;  ///< transfers beside computation
+    double beside_ns = 0;         ///< computation that had a transfer beside it
+    double beside_alone_ns = 0;   ///< the same without the transfers
     std::int64_t fetched_rows = 0;
     std::int64_t fetched_bytes = 0;
     std::int64_t largest_fetch_bytes = 0;
-    double uncertainty = 0;          ///< as Timeline::uncertainty
+    double uncertainty = 0;  ///< as Timeline::uncertainty
     std::vector<std::string> notes;
 };
 

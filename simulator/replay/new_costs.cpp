@@ -96,9 +96,9 @@ NewCosts::Commit NewCosts::commit(const FetchDecision& decision, std::size_t id)
     Commit cost;
     if (donor != nullptr) {
         cost.gap_ns = donor->commit_gap_ns;
-        cost.work_ns = in_.costs.rescale(OpKind::kCommit, donor->commit_work_ns,
-                                         static_cast<double>(donor->rows),
-                                         static_cast<double>(rows));
+        cost.work_ns =
+            in_.costs.rescale(OpKind::kCommit, donor->commit_work_ns,
+                              static_cast<double>(donor->rows), static_cast<double>(rows));
     } else {
         cost.work_ns =
             std::llround(in_.costs.require(OpKind::kCommit).at(static_cast<double>(rows)));

@@ -2,6 +2,7 @@
 /// The one place for both timelines, with and without the operations written out.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <limits>
 
@@ -53,6 +54,13 @@ public:
     /// Every time above still is that of the recording's machine: the time on the new one. Throws
     /// Error(kRefused) for one that is too long to be true.
     [[nodiscard]] std::int64_t on_machine(const NewOp& op, std::int64_t work_ns) const;
+
+    /// Slowdown of computation beside a transfer, on the new machine.
+    [[nodiscard]] double interference() const {
+        const double recorded = in_.costs.interference();
+        return in_.machine == nullptr ? recorded
+                                      : std::min(100.0, in_.machine->interference(recorded));
+    }
 
     /// Time changed so far, times the residual of what changed it.
     [[nodiscard]] double doubt_ns() const { return doubt_ns_; }

@@ -18,16 +18,15 @@ SourceRun at_batch(const SourceRun& source, const OpCosts& costs, std::int32_t b
         if (step.batch == batch) continue;
         const double factor = static_cast<double>(batch) / static_cast<double>(step.batch);
         for (RecordedOp& op : step.ops) {
-            const std::int64_t rows = std::max<std::int64_t>(op.rows > 0 ? 1 : 0,
-                                                             times(op.rows, factor));
+            const std::int64_t rows =
+                std::max<std::int64_t>(op.rows > 0 ? 1 : 0, times(op.rows, factor));
             if (depends_on_rows(op.kind)) {
                 op.work_ns = costs.rescale(op.kind, op.work_ns, static_cast<double>(op.rows),
                                            static_cast<double>(rows));
                 // Every sequence reads rows of its own.
                 op.bytes_read = times(op.bytes_read, factor);
             } else {
-                op.work_ns = costs.rescale_tokens(op.kind, op.work_ns,
-                                                  static_cast<double>(op.rows),
+                op.work_ns = costs.rescale_tokens(op.kind, op.work_ns, static_cast<double>(op.rows),
                                                   static_cast<double>(rows));
             }
             op.bytes_written = times(op.bytes_written, factor);

@@ -195,7 +195,7 @@ private:
     const policy::Settings& settings_;
     std::int32_t sequence_;
     std::int32_t row_sequence_;  // whose rows it uses
-    std::int64_t offset_;  // the policy counts decode steps from 1
+    std::int64_t offset_;        // the policy counts decode steps from 1
     policy::HeteroCachePolicy policy_;
     bool everything_;
     Positions all_;

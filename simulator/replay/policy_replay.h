@@ -48,8 +48,8 @@ private:
     std::vector<const AttentionRecord*> rows_;  // [sequence][head][step]
 };
 
-/// Throws Error(kRefused) naming the largest ratio that can be asked when the rows are too short for
-/// `budgets`.
+/// Throws Error(kRefused) naming the largest ratio that can be asked when the rows are too short
+/// for `budgets`.
 void check_depth(const ScoreIndex& scores, const HeadProfile& profile,
                  const policy::Settings& settings, const policy::Budgets& budgets);
 

@@ -16,7 +16,8 @@ constexpr std::size_t kMostSumBytes = std::size_t{64} << 20;
 PositionSet PrefixSets::best(std::span<const Position> ranked, std::int64_t count) {
     const auto words = static_cast<std::size_t>((prompt_ + 63) / 64);
     const std::int64_t stop = count / kSetStride;
-    if (stop == 0) return PositionSet::from(ranked.first(static_cast<std::size_t>(count)), {}, words);
+    if (stop == 0)
+        return PositionSet::from(ranked.first(static_cast<std::size_t>(count)), {}, words);
     auto found = rows_.find(ranked.data());
     if (found == rows_.end()) {
         const std::size_t stops = ranked.size() / kSetStride;
@@ -38,8 +39,8 @@ PositionSet PrefixSets::best(std::span<const Position> ranked, std::int64_t coun
     const std::span<const std::uint64_t> map(
         found->second.data() + static_cast<std::size_t>(stop - 1) * words, words);
     const auto from = static_cast<std::size_t>(stop * kSetStride);
-    PositionSet set = PositionSet::from(
-        ranked.subspan(from, static_cast<std::size_t>(count) - from), map, words);
+    PositionSet set =
+        PositionSet::from(ranked.subspan(from, static_cast<std::size_t>(count) - from), map, words);
     return set;
 }
 

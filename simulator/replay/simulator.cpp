@@ -127,7 +127,7 @@ void Simulator::Impl::prepare(std::vector<trace::RunData> others) {
 }
 
 Simulator::Simulator(const trace::Trace& trace, trace::RunId source, trace::RunId attention,
-                     Progress& progress, const std::vector<const trace::Trace*>& cost_traces)
+                     Progress& progress, const SimulatorExtras& extras)
     : impl_(std::make_unique<Impl>()) {
     const trace::Run& run = trace.run(source);
     impl_->attention_is_source = source == attention;
@@ -145,7 +145,7 @@ Simulator::Simulator(const trace::Trace& trace, trace::RunId source, trace::RunI
         }
         others.push_back(trace.read(other.id, {.operations = true, .attention = false}, progress));
     }
-    for (const trace::Trace* more : cost_traces) {
+    for (const trace::Trace* more : extras.cost_traces) {
         for (const trace::Run& other : more->runs()) {
             if (other.origin != trace::Origin::kRecorded || other.model_hash != run.model_hash) {
                 continue;
@@ -154,6 +154,7 @@ Simulator::Simulator(const trace::Trace& trace, trace::RunId source, trace::RunI
                 more->read(other.id, {.operations = true, .attention = false}, progress));
         }
     }
+    impl_->values = extras.source_values;
     for (trace::Value& value : trace.values()) {
         const bool ours = value.run == source || value.machine == impl_->source.machine.name;
         if (ours) impl_->values.push_back(std::move(value));
@@ -180,11 +181,22 @@ const trace::RunData& Simulator::attention() const {
     return impl_->judged_by();
 }
 
+const HeadProfile* Simulator::heads() const {
+    return impl_->profile ? &*impl_->profile : nullptr;
+}
+const policy::Settings& Simulator::settings() const {
+    return impl_->base_settings;
+}
+const OpCosts& Simulator::costs() const {
+    return *impl_->costs;
+}
+
 Question Simulator::Impl::ask(const Scenario& scenario, Prediction& out) const {
     out.scenario = scenario;
     Question question;
     if (scenario.machine) {
-        question.machine.emplace(*scenario.machine, values, source.run.backend);
+        question.machine.emplace(*scenario.machine, values, source.run.backend,
+                                 source.machine.name);
     }
     question.plan = plan(scenario);
     question.steps = replayable_steps(question.plan, out);
@@ -246,8 +258,7 @@ Prediction Simulator::figures(const Scenario& scenario) const {
     } else {
         out.recall = analysis::RecallInterval{1, 1};
     }
-    const TimelineInput input =
-        impl.timeline_input(plan, nullptr, question.on(), question.steps);
+    const TimelineInput input = impl.timeline_input(plan, nullptr, question.on(), question.steps);
     TimelineFigures figures =
         figure_timeline(input, plan.heterocache ? &decisions : nullptr, *impl.patterns);
     impl.fill_run(plan, out);

@@ -14,6 +14,7 @@
 #include "profiler/analysis/metrics.h"
 #include "profiler/trace/reader.h"
 #include "profiler/trace/writer.h"
+#include "simulator/cost/op_costs.h"
 #include "simulator/hardware/catalogue.h"
 
 namespace hc::sim {
@@ -38,7 +39,7 @@ struct Scenario {
     std::optional<std::int64_t> prompt_tokens;
     std::optional<std::string> policy;  ///< "fullkv" or "heterocache"
     std::optional<MachineSpec> machine;
-    std::optional<policy::Mode> mode;  ///< "heterocache": the preset of its options
+    std::optional<policy::Mode> mode;   ///< "heterocache": the preset of its options
     std::optional<std::int32_t> batch;  ///< sequences per step; those beyond the recorded repeat
     /// Other shares of the budget per head: roles and stars must be those of the recording.
     std::shared_ptr<const HeadProfile> heads;
@@ -66,15 +67,22 @@ struct Prediction {
     trace::RunData data;
 };
 
+/// What a trace alone does not tell.
+struct SimulatorExtras {
+    /// More traces whose runs of the same model tell what operations cost (other batches, say).
+    std::vector<const trace::Trace*> cost_traces;
+    /// Values of the recording's machine, before those that the trace holds.
+    std::vector<trace::Value> source_values;
+};
+
 /// Reads what it needs once; simulate() is const and may be called from several threads.
 class Simulator {
 public:
     /// `source`: the recorded run to start from (a heterocache run; a fullkv run gives its
     /// timings only). `attention`: a run with a drift trace. Throws Error(kRefused) saying what
-    /// the trace lacks. `cost_traces`: more traces whose runs of the same model tell what operations
-    /// cost (other batches, say).
+    /// the trace lacks.
     Simulator(const trace::Trace& trace, trace::RunId source, trace::RunId attention,
-              Progress& progress, const std::vector<const trace::Trace*>& cost_traces = {});
+              Progress& progress, const SimulatorExtras& extras = {});
     /// The same from memory. `others` are recorded runs of the same model: costs are fitted from
     /// them too, where they match in precision and backend. `values` are those of the source's
     /// machine (docs/catalogue.md); predictions for other machines compare with them.
@@ -93,6 +101,11 @@ public:
 
     [[nodiscard]] const trace::RunData& source() const;
     [[nodiscard]] const trace::RunData& attention() const;
+    /// Heads and settings that a scenario starts from; nullptr: none are known.
+    [[nodiscard]] const HeadProfile* heads() const;
+    [[nodiscard]] const policy::Settings& settings() const;
+    /// What each kind of operation costs, with the residuals of its fit.
+    [[nodiscard]] const OpCosts& costs() const;
 
     /// The run that a person most likely means: the last recorded heterocache run, and the run
     /// it is judged by.

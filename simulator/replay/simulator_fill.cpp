@@ -149,9 +149,8 @@ void Simulator::Impl::fill_memory_figures(const Plan& plan, std::size_t steps,
     const auto generated = static_cast<std::int64_t>(steps);
     if (plan.heterocache) {
         out.host_tier_bytes =
-            policy::forecast_memory(*plan.profile, plan.budgets, parts.shape, generated,
-                                    plan.batch, page, parts.parameters.element_bytes,
-                                    plan.settings)
+            policy::forecast_memory(*plan.profile, plan.budgets, parts.shape, generated, plan.batch,
+                                    page, parts.parameters.element_bytes, plan.settings)
                 .host_bytes;
     }
     out.kv_pool_bytes = pool_bytes(plan.budgets, generated, page, row_bytes(), plan.batch);
@@ -246,13 +245,13 @@ Doubt Simulator::Impl::doubt_of(const Plan& plan, const MachineModel* machine, d
     if (plan.batch != batch()) {
         // Products are the bulk of what a batch changes.
         const LinearFit* fit = costs->find_tokens(OpKind::kMlp);
-        const bool inside = fit != nullptr && plan.batch >= fit->size_min &&
-                            plan.batch <= fit->size_max;
+        const bool inside =
+            fit != nullptr && plan.batch >= fit->size_min && plan.batch <= fit->size_max;
         if (!inside) out.tag = Tag::kExtrapolated;
-        out.notes.push_back(fmt::format(
-            "batch {} along a line over recorded batches of {:.0f} to {:.0f}{}", plan.batch,
-            fit ? fit->size_min : 0.0, fit ? fit->size_max : 0.0,
-            inside ? "" : ": outside of them"));
+        out.notes.push_back(
+            fmt::format("batch {} along a line over recorded batches of {:.0f} to {:.0f}{}",
+                        plan.batch, fit ? fit->size_min : 0.0, fit ? fit->size_max : 0.0,
+                        inside ? "" : ": outside of them"));
         doubt.model += fit != nullptr ? fit->residual_median : 0;
     }
     if (plan.extrapolated) {

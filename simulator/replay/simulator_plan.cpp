@@ -50,7 +50,8 @@ Plan Simulator::Impl::plan(const Scenario& scenario) const {
                              scenario.commit_lag || scenario.retrieval || scenario.mode;
     if (!plan.heterocache && (asks_policy || scenario.heads != nullptr)) {
         throw_usage(
-            "ratio, threshold, window, commit lag, retrieval, mode and heads belong to heterocache, "
+            "ratio, threshold, window, commit lag, retrieval, mode and heads belong to "
+            "heterocache, "
             "and the policy asked for is fullkv");
     }
     plan_batch(scenario, plan);
@@ -120,8 +121,7 @@ std::shared_ptr<const JudgedDecisions> Simulator::Impl::decide(const Plan& plan,
                                                                std::int64_t last_step) const {
     auto made = std::make_shared<JudgedDecisions>();
     if (told) {
-        made->decisions =
-            decisions_of(told_figures(plan, last_step), plan.budgets, plan.settings);
+        made->decisions = decisions_of(told_figures(plan, last_step), plan.budgets, plan.settings);
         return made;
     }
     if (!scores) throw_refused(no_scores);
@@ -149,7 +149,7 @@ FigureDecisions Simulator::Impl::told_figures(const Plan& plan, std::int64_t las
                           : plan.budgets;
     const bool own = !parts.fetches.empty() || !donor;
     return told_decisions(own ? parts : *donor, *told, *plan.profile, budgets,
-                          own ? recorded_budgets : donor_budgets, plan.settings, 
+                          own ? recorded_budgets : donor_budgets, plan.settings,
                           parts.step_offset + 1, last_step, plan.batch);
 }
 

@@ -217,7 +217,8 @@ private:
     std::int64_t waited_before(Index op) const {
         if (data_.ops.kind[op] != OpKind::kCommit) return 0;
         const auto found = exposed_.find(data_.ops.op_id[op]);
-        return found == exposed_.end() ? 0 : std::max<std::int64_t>(0, found->second - blocked_[op]);
+        return found == exposed_.end() ? 0
+                                       : std::max<std::int64_t>(0, found->second - blocked_[op]);
     }
 
     RecordedOp recorded(Index op) const {
@@ -302,7 +303,7 @@ private:
     TransferTimes transfers_;
     std::vector<std::int64_t> blocked_;
     std::unordered_map<std::int64_t, std::int64_t> exposed_;  // [commit op] of a device's stream
-    std::vector<std::int64_t> gap_;  // [op], filled by steps()
+    std::vector<std::int64_t> gap_;                           // [op], filled by steps()
 };
 
 }  // namespace

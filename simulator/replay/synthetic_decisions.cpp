@@ -138,9 +138,9 @@ private:
         const auto own =
             source_.fetches.find({fetch.sequence, fetch.layer, fetch.pivot, fetch.step});
         const bool known = own != source_.fetches.end() && star.asked_recorded > 0;
-        const double rows = known ? static_cast<double>(own->second.rows) * star.asked /
-                                        star.asked_recorded
-                                  : share_ * star.asked;
+        const double rows =
+            known ? static_cast<double>(own->second.rows) * star.asked / star.asked_recorded
+                  : share_ * star.asked;
         return std::clamp<std::int64_t>(std::llround(rows), 0, star.wanted);
     }
 
@@ -159,9 +159,10 @@ ToldDrift told_drift(const std::string& synthetic, const std::string& name) {
     constexpr std::string_view kPrefix = "synthetic:";
     const std::size_t at = synthetic.find(kPrefix);
     if (at == std::string::npos) {
-        throw_input(fmt::format("{}: its drift is synthetic and its parameters do not tell how "
-                                "('{:.80}'), expected synthetic:rate=...,new=...,run=...,seed=...",
-                                name, synthetic));
+        throw_input(
+            fmt::format("{}: its drift is synthetic and its parameters do not tell how "
+                        "('{:.80}'), expected synthetic:rate=...,new=...,run=...,seed=...",
+                        name, synthetic));
     }
     ToldDrift drift;
     std::string_view rest = std::string_view(synthetic).substr(at + kPrefix.size());
@@ -210,8 +211,8 @@ FigureDecisions told_decisions(const SourceRun& source, const ToldDrift& drift,
     FigureDecisions out;
     if (!settings.retrieval) return out;
     const bool everything = budgets.base >= budgets.prompt;
-    ToldReplay replay(source, drift, settings,
-                      stars_of(profile, drift, budgets, recorded_budgets), out);
+    ToldReplay replay(source, drift, settings, stars_of(profile, drift, budgets, recorded_budgets),
+                      out);
     const std::int64_t window = settings.window;
     for (std::int64_t step = first_step; step <= last_step; ++step) {
         const std::int64_t decode_step = step - first_step + 1;

@@ -40,8 +40,7 @@ struct ToldDrift {
                                              std::int32_t sequences);
 
 /// The same in the form of policy_replay; overlaps and rows are not known, so there are none.
-[[nodiscard]] Decisions decisions_of(const FigureDecisions& figures,
-                                     const policy::Budgets& budgets,
+[[nodiscard]] Decisions decisions_of(const FigureDecisions& figures, const policy::Budgets& budgets,
                                      const policy::Settings& settings);
 
 }  // namespace hc::sim

@@ -11,11 +11,10 @@ namespace {
 
 class TaskBuilder {
 public:
-    explicit TaskBuilder(const TimelineInput& input)
-        : in_(input), costs_(input) {
+    explicit TaskBuilder(const TimelineInput& input) : in_(input), costs_(input) {
         out_.decode = out_.engine.add_stream();
         out_.worker = out_.engine.add_stream();
-        out_.engine.set_interference(input.costs.interference());
+        out_.engine.set_interference(costs_.interference());
         std::size_t ops = 0;
         for (std::size_t i = 0; i < in_.num_steps; ++i) ops += in_.source.steps[i].ops.size();
         out_.engine.reserve(ops + ops / 4);
@@ -73,8 +72,7 @@ private:
     void add_recorded(const RecordedOp& op, std::int32_t batch) {
         NewOp now{op.kind, op.layer, index_, op.rows, op.bytes_read, op.bytes_written, op.flops};
         const bool resized = op.kind == OpKind::kAttention;
-        const std::int64_t work =
-            resized ? costs_.attention(now, op.work_ns, batch) : op.work_ns;
+        const std::int64_t work = resized ? costs_.attention(now, op.work_ns, batch) : op.work_ns;
         const TaskId task = add_compute(now, op.gap_ns, work);
         if (op.kind == OpKind::kAttention) first_use(op.layer, task);
     }

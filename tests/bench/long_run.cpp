@@ -149,8 +149,8 @@ LongRun long_run(std::int64_t steps, std::int32_t layers) {
                 fetch.due_step = step + 1;
                 fetch.fetch_op = record.put(step, layer, OpKind::kFetch, kFetchStream,
                                             fetch.start_ns, fetch.end_ns, fetch.rows_fetched);
-                fetch.commit_op = record.op(step, layer, OpKind::kCommit, 1'500,
-                                            fetch.rows_fetched);
+                fetch.commit_op =
+                    record.op(step, layer, OpKind::kCommit, 1'500, fetch.rows_fetched);
                 fetch.committed_step = step + 1;
                 data.fetches.push_back(fetch);
             }

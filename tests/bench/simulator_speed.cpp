@@ -141,15 +141,15 @@ int growth(std::int64_t most) {
             s.stable_threshold = 0.8;
             const sim::Prediction answer = simulator.figures(s);
             const double seconds = user_seconds() - opened;
-            out.push_back({{"steps", steps},
-                           {"heads", layers * bench::kLongRunHeads},
-                           {"open_user_s", opened - begin},
-                           {"figures_user_s", seconds},
-                           {"ns_per_step_and_head",
-                            1e9 * seconds / static_cast<double>(steps * layers *
-                                                                bench::kLongRunHeads)},
-                           {"checks", answer.checks},
-                           {"triggers", answer.triggers}});
+            out.push_back(
+                {{"steps", steps},
+                 {"heads", layers * bench::kLongRunHeads},
+                 {"open_user_s", opened - begin},
+                 {"figures_user_s", seconds},
+                 {"ns_per_step_and_head",
+                  1e9 * seconds / static_cast<double>(steps * layers * bench::kLongRunHeads)},
+                 {"checks", answer.checks},
+                 {"triggers", answer.triggers}});
             std::fprintf(stderr, "%s\n", out.back().dump().c_str());
         }
     }
