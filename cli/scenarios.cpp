@@ -50,6 +50,10 @@ std::vector<sim::Scenario> expand(const ScenarioGrid& grid) {
         s.prompt_tokens = v;
         return fmt::format("prompt {}", v);
     });
+    cross(scenarios, grid.batches, [](sim::Scenario& s, std::int32_t v) {
+        s.batch = v;
+        return fmt::format("batch {}", v);
+    });
     cross(scenarios, grid.machines, [](sim::Scenario& s, const std::string& v) {
         s.machine = sim::find_machine(v);
         return "on " + v;

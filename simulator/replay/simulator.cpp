@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "engine/core/error.h"
 #include "simulator/replay/simulator_impl.h"
 
@@ -187,6 +189,43 @@ const HeadProfile* Simulator::heads() const {
 const policy::Settings& Simulator::settings() const {
     return impl_->base_settings;
 }
+std::int64_t Simulator::depth() const {
+    return impl_->scores ? impl_->scores->depth() : 0;
+}
+std::int64_t Simulator::prompt_tokens() const {
+    return impl_->parts.prompt;
+}
+
+std::vector<std::vector<double>> Simulator::recall_curves(
+    std::span<const std::int64_t> capacities) const {
+    std::vector<std::vector<double>> curves;
+    if (!impl_->scores || !impl_->profile) return curves;
+    const HeadProfile& profile = *impl_->profile;
+    curves.resize(profile.size());
+    PrefixMasses masses(impl_->scores->prompt());
+    const std::int64_t step = impl_->scores->prompt_step(0);
+    for (std::int32_t layer = 0; layer < profile.num_layers; ++layer) {
+        for (std::int32_t head = 0; head < profile.num_kv_heads; ++head) {
+            const HeadId id{layer, head};
+            if (is_full(profile.role(id))) continue;
+            const auto& rows = impl_->probabilities->of(0, id);
+            const std::span<const Position> ranked = impl_->scores->row(0, id, step);
+            if (rows.empty() || ranked.empty()) continue;
+            std::vector<double>& curve = curves[profile.index(id)];
+            for (const std::int64_t capacity : capacities) {
+                double sum = 0;
+                const std::int64_t count = std::clamp<std::int64_t>(
+                    capacity, 0, static_cast<std::int64_t>(ranked.size()));
+                for (const AttentionRecord* row : rows) {
+                    sum += masses.of(ranked, count, *row).known + row->mass_generated;
+                }
+                curve.push_back(sum / static_cast<double>(rows.size()));
+            }
+        }
+    }
+    return curves;
+}
+
 const OpCosts& Simulator::costs() const {
     return *impl_->costs;
 }
@@ -200,6 +239,7 @@ Question Simulator::Impl::ask(const Scenario& scenario, Prediction& out) const {
     }
     question.plan = plan(scenario);
     question.steps = replayable_steps(question.plan, out);
+    out.steps = static_cast<std::int64_t>(question.steps);
     return question;
 }
 

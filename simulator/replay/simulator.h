@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -58,6 +59,7 @@ struct Prediction {
     Estimate step_ns_median, step_ns_p95, step_ns_p99, step_ns_max, tokens_per_s;
     std::optional<Estimate> hiding, overlap, interference;
     Estimate exposed_ns, transfer_ns;
+    std::int64_t steps = 0;  ///< decode steps replayed
     std::int64_t checks = 0, triggers = 0, fetches = 0, rows_fetched = 0, fetch_bytes = 0;
     std::int64_t kv_pool_bytes = 0, host_tier_bytes = 0;
     std::int64_t staging_bytes = 0;  ///< of the largest fetch
@@ -104,6 +106,15 @@ public:
     /// Heads and settings that a scenario starts from; nullptr: none are known.
     [[nodiscard]] const HeadProfile* heads() const;
     [[nodiscard]] const policy::Settings& settings() const;
+    /// Recall of each head's prefill set by its capacity, without retrieval: the mean over the
+    /// drift trace's probability rows of the mass on the best `capacities` of its prefill score.
+    /// [head index][capacity]; empty for full heads and those without rows. Capacities beyond the
+    /// rows' depth give what the depth gives.
+    [[nodiscard]] std::vector<std::vector<double>> recall_curves(
+        std::span<const std::int64_t> capacities) const;
+    /// Positions that every row of the drift trace holds; 0: there is none.
+    [[nodiscard]] std::int64_t depth() const;
+    [[nodiscard]] std::int64_t prompt_tokens() const;
     /// What each kind of operation costs, with the residuals of its fit.
     [[nodiscard]] const OpCosts& costs() const;
 
