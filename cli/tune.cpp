@@ -43,9 +43,18 @@ std::vector<double> default_ratios(const sim::Simulator& simulator) {
     const double lowest = policy::minimum_ratio(*heads, simulator.prompt_tokens(), simulator.settings());
     std::vector<double> ratios;
     for (int i = 1; i <= 100; ++i) {
-        if (0.01 * i >= lowest) ratios.push_back(std::round(i) / 100.0);
+        if (0.01 * i < lowest) continue;
+        sim::Scenario scenario;
+        scenario.ratio = i / 100.0;
+        try {
+            static_cast<void>(simulator.figures(scenario));
+        } catch (const Error& error) {
+            if (error.code() != ExitCode::kRefused) throw;
+            continue;  // beyond the trace's k, say
+        }
+        ratios.push_back(*scenario.ratio);
     }
-    // What lies beyond the trace's k is refused point by point.
+    if (ratios.empty()) throw_refused("the trace cannot answer any ratio: record a drift trace with a larger k");
     return ratios;
 }
 
