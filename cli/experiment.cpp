@@ -146,10 +146,12 @@ RunOutcome Experiment::run(const RunPlan& plan, const RunOutcome* reference, boo
     return outcome;
 }
 
-void add_machine_values(trace::Writer& writer, int threads, Progress& progress) {
-    for (const trace::Value& value : measured_machine(probe::Effort::kQuick, threads, progress).values) {
-        writer.add_value(value);
-    }
+void add_machine_values(trace::Writer& writer, const runtime::EngineOptions& engine, Progress& progress) {
+    const auto add = [&](const sim::MachineSpec& machine) {
+        for (const trace::Value& value : machine.values) writer.add_value(value);
+    };
+    add(measured_machine(probe::Effort::kQuick, engine.threads, progress));
+    if (engine.backend == runtime::Backend::kCuda) add(measured_gpu(probe::Effort::kQuick, progress));
 }
 
 void add_recall(trace::Writer& writer, const std::string& trace_path, Progress& progress) {

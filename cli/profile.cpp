@@ -72,7 +72,7 @@ void record(const Options& options, const model::Model& model, const HeadProfile
     trace::WriterOptions writer_options;
     writer_options.command_line = context.command_line;
     trace::Writer writer(options.output, writer_options);
-    add_machine_values(writer, options.model.threads, progress);
+    add_machine_values(writer, engine_options(options.model), progress);
     runtime::GenerateOptions generate;
     generate.max_tokens = options.generate;
     generate.sampling = options.sampling;

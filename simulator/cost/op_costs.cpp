@@ -165,6 +165,15 @@ OpCosts::OpCosts(std::span<const trace::RunData* const> runs) {
         const bool enough = alone[kind].size() * 4 >= all[kind].size();
         fits_[kind] = fit_line(std::move(enough ? alone[kind] : all[kind]));
     }
+    std::vector<PairSample> fetches;
+    for (const trace::RunData* run : runs) {
+        for (const FetchRecord& f : run->fetches) {
+            if (f.fetch_op < 0) continue;  // never began
+            fetches.push_back({static_cast<double>(f.rows_fetched), static_cast<double>(f.runs),
+                               static_cast<double>(f.end_ns - f.start_ns)});
+        }
+    }
+    fetch_by_runs_ = fit_pair(std::move(fetches));
     for (std::size_t kind = 0; kind < token_fits_.size(); ++kind) {
         if (tokens[kind].empty()) continue;
         LinearFit fit = fit_line(std::move(tokens[kind]));
@@ -201,6 +210,18 @@ std::int64_t OpCosts::rescale(OpKind kind, std::int64_t recorded_ns, double old_
     // A broken file must not overflow.
     return std::llround(
         std::min(4e18, static_cast<double>(recorded_ns) * fit.at(new_size) / old_ns));
+}
+
+std::int64_t OpCosts::rescale_fetch(std::int64_t recorded_ns, double old_rows, double old_runs,
+                                    double new_rows, double new_runs) const {
+    if (!fetch_by_runs_ || !(old_runs > 0) || !(new_runs > 0)) {
+        return rescale(OpKind::kFetch, recorded_ns, old_rows, new_rows);
+    }
+    if ((old_rows == new_rows && old_runs == new_runs) || recorded_ns <= 0) return recorded_ns;
+    const double old_ns = fetch_by_runs_->at(old_rows, old_runs);
+    if (!(old_ns > 0)) return recorded_ns;
+    return std::llround(std::min(
+        4e18, static_cast<double>(recorded_ns) * fetch_by_runs_->at(new_rows, new_runs) / old_ns));
 }
 
 const LinearFit* OpCosts::find_tokens(OpKind kind) const {

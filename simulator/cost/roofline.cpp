@@ -123,6 +123,8 @@ void MachineModel::compare(const MachineSpec& target, const std::vector<trace::V
             "one thread's copying speed is not known of both machines: fetches and "
             "commits keep their recorded speed");
     }
+    attention_factor_ = ratio_of(target, source, "attention_GBps");
+    matmul_factor_ = ratio_of(target, source, "matmul_GBps");
     notes_.push_back(
         "threads are taken to scale to all cores of the target, and the constant part "
         "of an operation to stay as recorded");
@@ -244,6 +246,11 @@ std::int64_t MachineModel::rescale(const OpWork& work, std::int64_t time_ns, dou
     };
     const double floor = std::clamp(floor_ns, 0.0, static_cast<double>(time_ns));
     const double scaled = static_cast<double>(time_ns) - floor;
+    // What both machines reach in this very kind of work says more than any limit.
+    if (work.kind == OpKind::kAttention && attention_factor_ > 0) {
+        return to_ns(floor + scaled * attention_factor_);
+    }
+    if (reduced_precision && matmul_factor_ > 0) return to_ns(floor + scaled * matmul_factor_);
     return to_ns(floor + scaled * limit(target_) / limit(source_));
 }
 

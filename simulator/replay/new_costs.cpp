@@ -76,9 +76,10 @@ NewCosts::Fetch NewCosts::fetch(const FetchDecision& decision, std::size_t id) c
     const RecordedFetch* own = donors_.same_fetch(decision);
     const RecordedFetch* donor = own != nullptr ? own : donors_.fetch(id);
     if (donor != nullptr) {
-        cost.work_ns =
-            in_.costs.rescale(OpKind::kFetch, donor->work_ns, static_cast<double>(donor->rows),
-                              static_cast<double>(cost.rows));
+        cost.work_ns = in_.costs.rescale_fetch(
+            donor->work_ns, static_cast<double>(donor->rows), static_cast<double>(donor->runs),
+            static_cast<double>(cost.rows),
+            static_cast<double>(scaled(decision.runs, in_.prompt_scale)));
         cost.latency_ns = donor->latency_ns;
         cost.submit_ns = donor->submit_ns;
     } else {

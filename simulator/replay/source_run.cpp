@@ -61,6 +61,7 @@ void check_sizes(const trace::RunData& data, const std::string& name) {
         check_span(fetch.start_ns, fetch.end_ns, "fetch", fetch.id, name);
         check_span(fetch.queued_ns, fetch.queued_ns, "fetch", fetch.id, name);
         const bool sane = fetch.rows_fetched >= 0 && fetch.rows_fetched <= kLargest &&
+                          fetch.runs >= 0 && fetch.runs <= kLargest &&
                           fetch.bytes >= 0 && fetch.bytes <= kLargest && fetch.exposed_ns >= 0 &&
                           fetch.exposed_ns <= kLongestNs;
         if (!sane) throw_input(fmt::format("{}: fetch {} has impossible sizes", name, fetch.id));
@@ -185,6 +186,7 @@ public:
             recorded.pivot = check->pivot;
             recorded.step = check->step;
             recorded.rows = fetch->rows_fetched;
+            recorded.runs = fetch->runs;
             recorded.bytes = fetch->bytes;
             recorded.work_ns = fetch->end_ns - fetch->start_ns;
             if (const auto op = tables_.op(check->op_id)) {

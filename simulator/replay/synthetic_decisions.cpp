@@ -74,6 +74,16 @@ double mean_share(const SourceRun& source, const std::vector<StarAt>& stars) {
     return rows > 0 && asked > 0 ? rows / asked : 1.0;
 }
 
+double mean_length(const SourceRun& source, const ToldDrift& drift) {
+    double rows = 0;
+    double runs = 0;
+    for (const auto& [key, fetch] : source.fetches) {
+        rows += static_cast<double>(fetch.rows);
+        runs += static_cast<double>(fetch.runs);
+    }
+    return runs > 0 ? rows / runs : drift.run;
+}
+
 class ToldReplay {
 public:
     ToldReplay(const SourceRun& source, const ToldDrift& drift, const policy::Settings& settings,
@@ -83,6 +93,7 @@ public:
           settings_(settings),
           stars_(std::move(stars)),
           share_(mean_share(source, stars_)),
+          length_(mean_length(source, drift)),
           out_(out) {}
 
     void step(std::int64_t step, std::int64_t decode_step, std::int32_t layer,
@@ -122,9 +133,7 @@ private:
         fetch.due_step = step + settings_.commit_lag;
         fetch.rows_wanted = star.wanted;
         fetch.rows_fetched = rows_of(star, fetch);
-        fetch.runs = std::max<std::int64_t>(
-            fetch.rows_fetched > 0 ? 1 : 0,
-            std::llround(static_cast<double>(fetch.rows_fetched) / std::max(1.0, drift_.run)));
+        fetch.runs = runs_of(fetch);
         out_.fetches.push_back(fetch);
         if (settings_.commit_lag == 0) {
             out_.fetches.back().committed = true;
@@ -144,11 +153,25 @@ private:
         return std::clamp<std::int64_t>(std::llround(rows), 0, star.wanted);
     }
 
+    /// Rows per piece as recorded of this fetch, else of all together.
+    std::int64_t runs_of(const FetchDecision& fetch) const {
+        const auto own =
+            source_.fetches.find({fetch.sequence, fetch.layer, fetch.pivot, fetch.step});
+        const bool known = own != source_.fetches.end() && own->second.runs > 0;
+        const double length = known ? static_cast<double>(own->second.rows) /
+                                          static_cast<double>(own->second.runs)
+                                    : length_;
+        return std::max<std::int64_t>(
+            fetch.rows_fetched > 0 ? 1 : 0,
+            std::llround(static_cast<double>(fetch.rows_fetched) / std::max(1.0, length)));
+    }
+
     const SourceRun& source_;
     const ToldDrift& drift_;
     const policy::Settings& settings_;
     std::vector<StarAt> stars_;
     double share_;
+    double length_;  // rows per piece
     std::deque<std::size_t> open_;  // fetches, by due step
     FigureDecisions& out_;
 };
