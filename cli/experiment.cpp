@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "cli/backend.h"
+#include "cli/batch_generation.h"
 #include "cli/machine_values.h"
 #include "cli/run_options.h"
 #include "engine/config/settings_json.h"
@@ -98,6 +99,7 @@ trace::Run Experiment::describe(const RunPlan& plan, const RunOutcome* reference
     if (engine_options_.drift) run.drift = "synthetic";
     run.tokens = reference != nullptr || !generate_.forced.empty() ? "forced" : "sampled";
     run.prompt_tokens = static_cast<std::int64_t>(prompt_.size());
+    run.batch = plan.batch;
     run.seed = generate_.sampling.seed;
     return run;
 }
@@ -120,6 +122,15 @@ RunOutcome Experiment::run(const RunPlan& plan, const RunOutcome* reference, boo
         sequence_options.heterocache = true;
         sequence_options.settings = plan.settings;
         sequence_options.profile = plan.profile;
+    }
+    if (plan.batch > 1) {
+        std::vector<runtime::SequenceId> sequences;
+        for (std::int32_t i = 0; i < plan.batch; ++i) sequences.push_back(engine.add_sequence(sequence_options));
+        progress_.begin(plan.title, static_cast<std::int64_t>(prompt_.size()) * plan.batch + generate_.max_tokens);
+        generate_batch(engine, sequences, prompt_, generate_.max_tokens, &recorder, progress_);
+        engine.finish();
+        progress_.end();
+        return outcome;
     }
     const runtime::SequenceId sequence = engine.add_sequence(sequence_options);
     if (plan.policy == "oracle") engine.use_oracle(sequence, *plan.profile, plan.settings);

@@ -31,6 +31,7 @@ struct RunPlan {
     const HeadProfile* profile = nullptr;
     std::optional<DriftTracePlan> drift_trace;
     std::string title;                ///< for the progress bar
+    std::int32_t batch = 1;           ///< sequences; above 1 tokens are free and greedy
 };
 
 /// What a run left behind for the next ones.

@@ -35,6 +35,11 @@ nlohmann::ordered_json costs_json(const sim::OpCosts& costs) {
         add(kind, costs.find(kind), sim::depends_on_rows(kind) ? "rows" : "operations");
         add(kind, costs.find_tokens(kind), "tokens");
     }
+    if (const sim::PairFit* fit = costs.fetch_by_runs()) {
+        out.push_back({{"kind", "fetch"}, {"over", "rows and pieces"}, {"fit", "line"}, {"floor_ns", fit->floor_ns},
+                       {"slope_ns", fit->row_ns}, {"slope_ns_per_piece", fit->run_ns}, {"samples", 0}, {"size_min", 0.0},
+                       {"size_max", 0.0}, {"residual_median", fit->residual_median}, {"residual_p90", 0.0}});
+    }
     return out;
 }
 

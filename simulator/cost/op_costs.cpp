@@ -178,7 +178,7 @@ OpCosts::OpCosts(std::span<const trace::RunData* const> runs) {
         if (tokens[kind].empty()) continue;
         LinearFit fit = fit_line(std::move(tokens[kind]));
         // One batch size says nothing of another.
-        if (fit.kind == FitKind::kLine) token_fits_[kind] = fit;
+        if (fit.size_max > 1.05 * fit.size_min) token_fits_[kind] = fit;
     }
     if (factors.size() >= kLeastDisturbed) {
         interference_ = std::clamp(median_of(factors), 0.0, kLargestInterference);

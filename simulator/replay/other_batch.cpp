@@ -25,6 +25,9 @@ SourceRun at_batch(const SourceRun& source, const OpCosts& costs, std::int32_t b
                                            static_cast<double>(rows));
                 // Every sequence reads rows of its own.
                 op.bytes_read = times(op.bytes_read, factor);
+            } else if (costs.find_tokens(op.kind) == nullptr && costs.find_tokens(OpKind::kMlp)) {
+                // Several batches were recorded and its size was the same: once per sequence.
+                op.work_ns = times(op.work_ns, factor);
             } else {
                 op.work_ns = costs.rescale_tokens(op.kind, op.work_ns, static_cast<double>(op.rows),
                                                   static_cast<double>(rows));
