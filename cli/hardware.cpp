@@ -33,7 +33,7 @@ void list(bool json) {
         const char* const memory = machine.kind == sim::MachineKind::kGpu ? "memory_bandwidth_GBps" : "read_bandwidth_GBps";
         table.add_row({machine.id, is_link ? "link" : kind_name(machine),
                        value_text(machine.find(is_link ? "host_link_GBps" : memory)), machine.name});
-        document.push_back({{"id", machine.id}, {"kind", kind_name(machine)}, {"name", machine.name}});
+        document.push_back({{"id", machine.id}, {"kind", kind_name(machine)}, {"name", machine.name}, {"device_names", machine.device_names}});
     }
     if (json) {
         print_json(document);

@@ -60,6 +60,8 @@ std::vector<sim::Scenario> expand(const ScenarioGrid& grid) {
     });
     for (sim::Scenario& scenario : scenarios) {
         scenario.retrieval = grid.retrieval;
+        scenario.drift = grid.drift;
+        if (grid.drift) scenario.label += fmt::format("{}drift rate {:.3g}", scenario.label.empty() ? "" : ", ", grid.drift->rate);
         if (grid.retrieval == false) scenario.label += scenario.label.empty() ? "no retrieval" : ", no retrieval";
         if (scenario.label.empty()) scenario.label = "as recorded";
     }

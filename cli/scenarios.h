@@ -19,6 +19,7 @@ struct ScenarioGrid {
     std::vector<std::int32_t> batches;
     std::vector<std::string> policies;
     std::vector<std::string> machines;  ///< ids or files
+    std::optional<sim::ToldDrift> drift;
     std::optional<bool> retrieval;
 };
 

@@ -7,6 +7,7 @@
 
 #include "cli/output.h"
 #include "engine/core/error.h"
+#include "engine/runtime/synthetic_drift.h"
 
 namespace hc::cli {
 namespace {
@@ -65,6 +66,7 @@ void add_what_if_options(CLI::App& command, WhatIfOptions& options) {
     command.add_option("--policy", options.policies, "fullkv, heterocache")->delimiter(',')->check(CLI::IsMember({"fullkv", "heterocache"}));
     command.add_option("--on", options.machines, "Machines: ids of 'hcprof hardware list' or files")->delimiter(',');
     command.add_flag("--no-retrieval", options.no_retrieval, "Without drift checks and fetches");
+    command.add_option("--drift", options.drift, "Other told drift, where the recording's was told: synthetic:rate=SHARE,new=SHARE,run=TOKENS,seed=N");
     command.add_option("--costs-from", options.cost_traces, "More traces of the same model: what operations cost at other sizes and batches")->delimiter(',');
     command.add_option("--source-machine", options.source_machine, "The machine of the recording, where the trace does not tell: id or file");
 }
@@ -101,6 +103,10 @@ ScenarioGrid grid_of(const WhatIfOptions& options) {
     grid.policies = options.policies;
     grid.machines = options.machines;
     if (options.no_retrieval) grid.retrieval = false;
+    if (!options.drift.empty()) {
+        const runtime::SyntheticDrift drift = runtime::parse_synthetic_drift(options.drift);
+        grid.drift = sim::ToldDrift{drift.rate, drift.new_rows, drift.run, drift.seed};
+    }
     return grid;
 }
 

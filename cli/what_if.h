@@ -26,6 +26,7 @@ struct WhatIfOptions {
     std::string ratios, thresholds, windows, commit_lags, prompt_tokens, batches;
     std::vector<std::string> policies;
     std::vector<std::string> machines;
+    std::string drift;  ///< "synthetic:..." for runs whose drift was told
     bool no_retrieval = false;
 };
 void add_what_if_options(CLI::App& command, WhatIfOptions& options);

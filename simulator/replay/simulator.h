@@ -29,6 +29,14 @@ enum class Tag : std::uint8_t {
 };
 [[nodiscard]] std::string_view tag_name(Tag tag);
 
+/// Drift that was told to the engine instead of found (engine/runtime/synthetic_drift.h).
+struct ToldDrift {
+    double rate = 0;      ///< share of checks that trigger
+    double new_rows = 0;  ///< share of wanted rows that are not resident
+    double run = 0;       ///< mean tokens per run of neighbouring rows
+    std::uint64_t seed = 0;
+};
+
 /// What is changed; empty fields stay as recorded.
 struct Scenario {
     std::string label;
@@ -42,6 +50,7 @@ struct Scenario {
     std::optional<MachineSpec> machine;
     std::optional<policy::Mode> mode;   ///< "heterocache": the preset of its options
     std::optional<std::int32_t> batch;  ///< sequences per step; those beyond the recorded repeat
+    std::optional<ToldDrift> drift;  ///< of a run whose drift was told
     /// Other shares of the budget per head: roles and stars must be those of the recording.
     std::shared_ptr<const HeadProfile> heads;
 };

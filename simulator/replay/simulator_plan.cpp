@@ -78,6 +78,10 @@ Plan Simulator::Impl::plan(const Scenario& scenario) const {
     }
     plan.profile = &*profile;
     plan_heads(scenario, plan);
+    if (scenario.drift && !told) {
+        throw_refused("the drift of this trace was found by attention, not told: it stays as it is");
+    }
+    if (told) plan.drift = scenario.drift.value_or(*told);
     plan.settings = settings_of(scenario);
     plan.budgets = policy::compute_budgets(*plan.profile, plan.prompt, plan.settings);
     return plan;
@@ -148,7 +152,7 @@ FigureDecisions Simulator::Impl::told_figures(const Plan& plan, std::int64_t las
         plan.extrapolated ? policy::compute_budgets(*plan.profile, parts.prompt, plan.settings)
                           : plan.budgets;
     const bool own = !parts.fetches.empty() || !donor;
-    return told_decisions(own ? parts : *donor, *told, *plan.profile, budgets,
+    return told_decisions(own ? parts : *donor, *told, *plan.drift, *plan.profile, budgets,
                           own ? recorded_budgets : donor_budgets, plan.settings,
                           parts.step_offset + 1, last_step, plan.batch);
 }

@@ -39,7 +39,8 @@ struct StarAt {
     std::int64_t wanted = 0;
 };
 
-std::vector<StarAt> stars_of(const HeadProfile& profile, const ToldDrift& drift,
+std::vector<StarAt> stars_of(const HeadProfile& profile, const ToldDrift& told,
+                             const ToldDrift& drift,
                              const policy::Budgets& budgets, const policy::Budgets& recorded) {
     std::vector<StarAt> stars;
     for (std::int32_t layer = 0; layer < profile.num_layers; ++layer) {
@@ -52,7 +53,7 @@ std::vector<StarAt> stars_of(const HeadProfile& profile, const ToldDrift& drift,
                 const std::size_t i = profile.index({layer, member});
                 at.wanted += budgets.capacity[i];
                 at.asked += asked_rows(drift, budgets.capacity[i], budgets.prompt);
-                at.asked_recorded += asked_rows(drift, recorded.capacity[i], recorded.prompt);
+                at.asked_recorded += asked_rows(told, recorded.capacity[i], recorded.prompt);
             }
             stars.push_back(at);
         }
@@ -86,14 +87,16 @@ double mean_length(const SourceRun& source, const ToldDrift& drift) {
 
 class ToldReplay {
 public:
-    ToldReplay(const SourceRun& source, const ToldDrift& drift, const policy::Settings& settings,
+    ToldReplay(const SourceRun& source, const ToldDrift& recorded, const ToldDrift& drift,
+               const policy::Settings& settings,
                std::vector<StarAt> stars, FigureDecisions& out)
         : source_(source),
           drift_(drift),
           settings_(settings),
           stars_(std::move(stars)),
           share_(mean_share(source, stars_)),
-          length_(mean_length(source, drift)),
+          length_factor_(recorded.run > 0 ? drift.run / recorded.run : 1),
+          length_(mean_length(source, recorded)),
           out_(out) {}
 
     void step(std::int64_t step, std::int64_t decode_step, std::int32_t layer,
@@ -163,7 +166,8 @@ private:
                                     : length_;
         return std::max<std::int64_t>(
             fetch.rows_fetched > 0 ? 1 : 0,
-            std::llround(static_cast<double>(fetch.rows_fetched) / std::max(1.0, length)));
+            std::llround(static_cast<double>(fetch.rows_fetched) /
+                         std::max(1.0, length * length_factor_)));
     }
 
     const SourceRun& source_;
@@ -171,7 +175,8 @@ private:
     const policy::Settings& settings_;
     std::vector<StarAt> stars_;
     double share_;
-    double length_;  // rows per piece
+    double length_factor_;  // rows per piece, over the recorded ones
+    double length_;         // rows per piece as recorded, of all fetches
     std::deque<std::size_t> open_;  // fetches, by due step
     FigureDecisions& out_;
 };
@@ -226,7 +231,8 @@ bool told_trigger(const ToldDrift& drift, std::int32_t sequence, std::int64_t st
                                 static_cast<std::uint64_t>(number))) < drift.rate;
 }
 
-FigureDecisions told_decisions(const SourceRun& source, const ToldDrift& drift,
+FigureDecisions told_decisions(const SourceRun& source, const ToldDrift& recorded,
+                               const ToldDrift& drift,
                                const HeadProfile& profile, const policy::Budgets& budgets,
                                const policy::Budgets& recorded_budgets,
                                const policy::Settings& settings, std::int64_t first_step,
@@ -234,7 +240,7 @@ FigureDecisions told_decisions(const SourceRun& source, const ToldDrift& drift,
     FigureDecisions out;
     if (!settings.retrieval) return out;
     const bool everything = budgets.base >= budgets.prompt;
-    ToldReplay replay(source, drift, settings, stars_of(profile, drift, budgets, recorded_budgets),
+    ToldReplay replay(source, recorded, drift, settings, stars_of(profile, recorded, drift, budgets, recorded_budgets),
                       out);
     const std::int64_t window = settings.window;
     for (std::int64_t step = first_step; step <= last_step; ++step) {

@@ -7,17 +7,10 @@
 #include <vector>
 
 #include "simulator/replay/figure_decisions.h"
+#include "simulator/replay/simulator.h"
 #include "simulator/replay/source_run.h"
 
 namespace hc::sim {
-
-/// engine/runtime/synthetic_drift.h, as a run's parameters name it.
-struct ToldDrift {
-    double rate = 0;
-    double new_rows = 0;
-    double run = 0;
-    std::uint64_t seed = 0;
-};
 
 /// From config::RunParameters::synthetic ("random weights, drift synthetic:rate=...,seed=1").
 /// Throws Error(kInput) when it tells of no drift, or of one that cannot be read.
@@ -30,8 +23,10 @@ struct ToldDrift {
 
 /// Checks and triggers by the rule. A fetch brings what it brought in the recording, times what
 /// the rule asks for at the new capacities over what it asked for at the recorded ones; a fetch
-/// that was not recorded takes the recorded ones' mean share of what the rule asks.
-[[nodiscard]] FigureDecisions told_decisions(const SourceRun& source, const ToldDrift& drift,
+/// that was not recorded takes the recorded ones' mean share of what the rule asks. `recorded` is
+/// the drift that the source was told.
+[[nodiscard]] FigureDecisions told_decisions(const SourceRun& source, const ToldDrift& recorded,
+                                             const ToldDrift& drift,
                                              const HeadProfile& profile,
                                              const policy::Budgets& budgets,
                                              const policy::Budgets& recorded_budgets,

@@ -178,6 +178,9 @@ std::string question_json(const Scenario& s) {
     put(json, "retrieval", s.retrieval);
     put(json, "prompt_tokens", s.prompt_tokens);
     put(json, "batch", s.batch);
+    if (s.drift) {
+        json["drift"] = {s.drift->rate, s.drift->new_rows, s.drift->run, s.drift->seed};
+    }
     if (s.mode) json["mode"] = std::string(policy::mode_name(*s.mode));
     if (s.machine) {
         json["machine"] = s.machine->id;

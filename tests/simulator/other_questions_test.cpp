@@ -112,6 +112,27 @@ TEST(ToldDrift, PredictsARunOfAnotherRatioAndWindow) {
     EXPECT_NEAR(predicted.step_ns_median.value / metrics.step_ns.median, 1, 0.03);
 }
 
+TEST(ToldDrift, CanBeToldOtherwise) {
+    FakeOptions options = told_options();
+    options.noise = 0.01;
+    const trace::RunData run = fake_run(options);
+    const Simulator simulator(run, run);
+    FakeOptions other = options;
+    other.told = "drift synthetic:rate=0.8,new=0.5,run=5,seed=9";
+    const auto truth = analysis::run_metrics(fake_run(other), nullptr);
+    Scenario scenario;
+    scenario.drift = ToldDrift{0.8, 0.5, 5, 9};
+    const Prediction predicted = simulator.figures(scenario);
+    EXPECT_EQ(predicted.triggers, truth.triggers);
+    EXPECT_LE(std::abs(predicted.rows_fetched - truth.rows_fetched), truth.fetches);
+    EXPECT_NEAR(predicted.step_ns_median.value / truth.step_ns.median, 1, 0.03);
+    FakeOptions found;
+    found.settings = fake_settings();
+    const trace::RunData scores = fake_run(found);
+    const Simulator by_scores(scores, scores);
+    EXPECT_THAT(refusal([&] { (void)by_scores.figures(scenario); }), HasSubstr("not told"));
+}
+
 TEST(OtherBatch, IsRefusedFromOneBatchSizeAndFollowsTheLineThroughTwo) {
     FakeOptions options;
     options.settings = fake_settings();
