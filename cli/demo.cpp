@@ -118,7 +118,7 @@ private:
         trace::WriterOptions writer_options;
         writer_options.command_line = context_.command_line;
         trace::Writer writer(trace_file_, writer_options);
-        add_machine_values(writer, options_.model.threads, progress_);
+        add_machine_values(writer, engine_options(options_.model), progress_);
     runtime::GenerateOptions generate;
         generate.max_tokens = options_.generate;
         Experiment experiment(*model_, prompt_, engine_options(options_.model), generate, writer, progress_);

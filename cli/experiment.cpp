@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "cli/backend.h"
+#include "cli/batch_generation.h"
 #include "cli/machine_values.h"
 #include "cli/run_options.h"
 #include "engine/config/settings_json.h"
@@ -98,6 +99,7 @@ trace::Run Experiment::describe(const RunPlan& plan, const RunOutcome* reference
     if (engine_options_.drift) run.drift = engine_options_.drift->told.empty() ? "synthetic" : "trace";
     run.tokens = reference != nullptr || !generate_.forced.empty() ? "forced" : "sampled";
     run.prompt_tokens = static_cast<std::int64_t>(prompt_.size());
+    run.batch = plan.batch;
     run.seed = generate_.sampling.seed;
     return run;
 }
@@ -120,6 +122,15 @@ RunOutcome Experiment::run(const RunPlan& plan, const RunOutcome* reference, boo
         sequence_options.heterocache = true;
         sequence_options.settings = plan.settings;
         sequence_options.profile = plan.profile;
+    }
+    if (plan.batch > 1) {
+        std::vector<runtime::SequenceId> sequences;
+        for (std::int32_t i = 0; i < plan.batch; ++i) sequences.push_back(engine.add_sequence(sequence_options));
+        progress_.begin(plan.title, static_cast<std::int64_t>(prompt_.size()) * plan.batch + generate_.max_tokens);
+        generate_batch(engine, sequences, prompt_, generate_.max_tokens, &recorder, progress_);
+        engine.finish();
+        progress_.end();
+        return outcome;
     }
     const runtime::SequenceId sequence = engine.add_sequence(sequence_options);
     if (plan.policy == "oracle") engine.use_oracle(sequence, *plan.profile, plan.settings);
@@ -146,10 +157,12 @@ RunOutcome Experiment::run(const RunPlan& plan, const RunOutcome* reference, boo
     return outcome;
 }
 
-void add_machine_values(trace::Writer& writer, int threads, Progress& progress) {
-    for (const trace::Value& value : measured_machine(probe::Effort::kQuick, threads, progress).values) {
-        writer.add_value(value);
-    }
+void add_machine_values(trace::Writer& writer, const runtime::EngineOptions& engine, Progress& progress) {
+    const auto add = [&](const sim::MachineSpec& machine) {
+        for (const trace::Value& value : machine.values) writer.add_value(value);
+    };
+    add(measured_machine(probe::Effort::kQuick, engine.threads, progress));
+    if (engine.backend == runtime::Backend::kCuda) add(measured_gpu(probe::Effort::kQuick, progress));
 }
 
 void add_recall(trace::Writer& writer, const std::string& trace_path, Progress& progress) {

@@ -31,6 +31,7 @@ struct RunPlan {
     const HeadProfile* profile = nullptr;
     std::optional<DriftTracePlan> drift_trace;
     std::string title;                ///< for the progress bar
+    std::int32_t batch = 1;           ///< sequences; above 1 tokens are free and greedy
 };
 
 /// What a run left behind for the next ones.
@@ -66,7 +67,7 @@ private:
 
 /// Measures this machine for about a second and notes it beside the runs: what a prediction for
 /// another machine starts from.
-void add_machine_values(trace::Writer& writer, int threads, Progress& progress);
+void add_machine_values(trace::Writer& writer, const runtime::EngineOptions& engine, Progress& progress);
 
 /// Computes recall of every run that has an attention run and adds it to the trace.
 void add_recall(trace::Writer& writer, const std::string& trace_path, Progress& progress);

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <unistd.h>
 
+#include "cli/backend.h"
 #include "cli/command.h"
 #include "cli/format.h"
 #include "cli/help_texts.h"
@@ -32,7 +33,7 @@ void list(bool json) {
         const char* const memory = machine.kind == sim::MachineKind::kGpu ? "memory_bandwidth_GBps" : "read_bandwidth_GBps";
         table.add_row({machine.id, is_link ? "link" : kind_name(machine),
                        value_text(machine.find(is_link ? "host_link_GBps" : memory)), machine.name});
-        document.push_back({{"id", machine.id}, {"kind", kind_name(machine)}, {"name", machine.name}});
+        document.push_back({{"id", machine.id}, {"kind", kind_name(machine)}, {"name", machine.name}, {"device_names", machine.device_names}});
     }
     if (json) {
         print_json(document);
@@ -56,10 +57,13 @@ void show(const std::string& id, bool json) {
     fmt::print("{}", table.to_string(terminal_width(STDOUT_FILENO)));
 }
 
-void measure(const std::string& output, int threads, const Context& context) {
+void measure(const std::string& output, const std::string& what, int threads, const Context& context) {
     if (!output.empty()) check_writable(output);
     ProgressBar progress(context.interrupted);
-    const sim::MachineSpec machine = measured_machine(probe::Effort::kThorough, threads, progress);
+    // What a run with --backend auto would be on.
+    const bool gpu = what == "cuda" || (what == "auto" && choose_backend("auto") == runtime::Backend::kCuda);
+    const sim::MachineSpec machine = gpu ? measured_gpu(probe::Effort::kThorough, progress)
+                                         : measured_machine(probe::Effort::kThorough, threads, progress);
     const std::string text = sim::to_json(machine);
     if (output.empty()) {
         fmt::print("{}\n", text);
@@ -89,10 +93,13 @@ void setup_hardware(CLI::App& app, const Context& context) {
 
     const auto output = std::make_shared<std::string>();
     const auto threads = std::make_shared<int>(0);
+    const auto what = std::make_shared<std::string>("auto");
     CLI::App* measure_command = command->add_subcommand("measure", "Measure this machine into a file that simulate --on takes");
     measure_command->add_option("-o,--output", *output, "File to write (default: standard output)");
+    measure_command->add_option("--backend", *what, "cpu: the processor; cuda: the GPU; auto: what a run would be on")
+        ->check(CLI::IsMember({"auto", "cpu", "cuda"}))->capture_default_str();
     measure_command->add_option("--threads", *threads, "Threads to use (default: every core)")->check(CLI::Range(0, 1024));
-    measure_command->callback([output, threads, &context] { measure(*output, *threads, context); });
+    measure_command->callback([output, what, threads, &context] { measure(*output, *what, *threads, context); });
 }
 
 }  // namespace hc::cli

@@ -177,6 +177,9 @@ Json to_json(const sim::Prediction& p) {
     j["fetch_bytes"] = p.fetch_bytes;
     j["kv_pool_bytes"] = p.kv_pool_bytes;
     j["host_tier_bytes"] = p.host_tier_bytes;
+    j["device_bytes"] = p.device_bytes;
+    j["staging_bytes"] = p.staging_bytes;
+    j["steps"] = p.steps;
     if (p.recall) {
         j["recall"] = {{"low", p.recall->low}, {"high", p.recall->high}};
     } else {
@@ -230,20 +233,20 @@ std::string metrics_table(const std::vector<LabelledMetrics>& runs, int width) {
 
 std::string predictions_table(const std::vector<sim::Prediction>& predictions, const LabelledMetrics* recorded,
                               int width) {
-    Table table({"", "step median ms", "step p95 ms", "tokens/s", "hiding", "fetched", "KV pool", "recall", "origin"}, {0, 8});
+    Table table({"", "step median ms", "step p99 ms", "tokens/s", "hiding", "fetched", "memory", "recall", "origin"}, {0, 8});
     if (recorded != nullptr) {
         const analysis::RunMetrics& m = recorded->metrics;
-        table.add_row({recorded->label, format_number(m.step_ns.median * 1e-6, 2), format_number(m.step_ns.p95 * 1e-6, 2),
+        table.add_row({recorded->label, format_number(m.step_ns.median * 1e-6, 2), format_number(m.step_ns.p99 * 1e-6, 2),
                        format_number(m.tokens_per_s, 1), format_percent(m.transfer.hiding),
                        format_bytes(static_cast<double>(m.fetch_bytes)),
                        format_bytes(static_cast<double>(m.kv_pool_peak_bytes)), recall_text(m.recall), "recorded"});
     }
     for (const sim::Prediction& p : predictions) {
-        table.add_row({p.scenario.label, interval_text(p.step_ns_median, 1e-6), format_number(p.step_ns_p95.value * 1e-6, 2),
+        table.add_row({p.scenario.label, interval_text(p.step_ns_median, 1e-6), interval_text(p.step_ns_p99, 1e-6),
                        format_number(p.tokens_per_s.value, 1),
                        p.hiding ? format_percent(p.hiding->value) : std::string("none"),
                        format_bytes(static_cast<double>(p.fetch_bytes)),
-                       format_bytes(static_cast<double>(p.kv_pool_bytes)), recall_text(p.recall),
+                       format_bytes(static_cast<double>(p.device_bytes > 0 ? p.device_bytes : p.kv_pool_bytes)), recall_text(p.recall),
                        std::string(sim::tag_name(p.tag))});
     }
     return table.to_string(width);

@@ -34,6 +34,7 @@ struct Options {
     std::string drift_trace;
     bool wants_drift_trace = false;
     runtime::Sampling sampling;
+    std::int32_t batch = 1;
     bool show_text = false;
     bool json = false;
 };
@@ -72,7 +73,7 @@ void record(const Options& options, const model::Model& model, const HeadProfile
     trace::WriterOptions writer_options;
     writer_options.command_line = context.command_line;
     trace::Writer writer(options.output, writer_options);
-    add_machine_values(writer, options.model.threads, progress);
+    add_machine_values(writer, engine_options(options.model), progress);
     runtime::GenerateOptions generate;
     generate.max_tokens = options.generate;
     generate.sampling = options.sampling;
@@ -87,6 +88,7 @@ void record(const Options& options, const model::Model& model, const HeadProfile
         RunPlan plan;
         plan.policy = "fullkv";
         plan.title = "full attention";
+        plan.batch = options.batch;
         last = experiment.run(plan, nullptr, false);
     }
     if (options.wants_drift_trace) {
@@ -107,6 +109,7 @@ void record(const Options& options, const model::Model& model, const HeadProfile
             plan.settings = settings;
             plan.profile = profile;
             plan.title = policy;
+            plan.batch = options.batch;
             last = experiment.run(plan, reference ? &*reference : nullptr, false);
         }
     }
@@ -117,6 +120,9 @@ void record(const Options& options, const model::Model& model, const HeadProfile
 
 void run(Options options, const Context& context) {
     check_writable(options.output);
+    if (options.batch > 1 && (options.wants_drift_trace || !options.continuation.empty() || wants(options, "oracle"))) {
+        throw_usage("--batch is for timing: it goes with neither --drift-trace, --continuation nor the oracle");
+    }
     const model::Model model = open_model(options.model);
     std::optional<HeadProfile> profile;
     if (wants(options, "heterocache") || wants(options, "oracle") || options.wants_drift_trace) {
@@ -157,6 +163,8 @@ void setup_profile(CLI::App& app, const Context& context) {
     add_policy_options(*command, options->policy);
     command->add_option("--generate", options->generate, "Tokens to generate")
         ->check(CLI::Range(1, 1000000))->capture_default_str();
+    command->add_option("--batch", options->batch, "Sequences that decode together, each the text from another place on")
+        ->check(CLI::Range(1, 4096))->capture_default_str();
     command->add_option("--continuation", options->continuation,
                         "Feed this text's tokens instead of generated ones: perplexity of a text under each policy");
     CLI::Option* drift = command->add_option("--drift-trace", options->drift_trace,

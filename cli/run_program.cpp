@@ -81,6 +81,9 @@ int parse_and_run(int argc, const char* const* argv, const Context& context) {
     setup_report(app, context);
     setup_compare(app, context);
     setup_simulate(app, context);
+    setup_sweep(app, context);
+    setup_merge(app, context);
+    setup_tune(app, context);
     setup_budget(app, context);
     setup_export(app, context);
     setup_import(app, context);

@@ -50,12 +50,18 @@ std::vector<sim::Scenario> expand(const ScenarioGrid& grid) {
         s.prompt_tokens = v;
         return fmt::format("prompt {}", v);
     });
+    cross(scenarios, grid.batches, [](sim::Scenario& s, std::int32_t v) {
+        s.batch = v;
+        return fmt::format("batch {}", v);
+    });
     cross(scenarios, grid.machines, [](sim::Scenario& s, const std::string& v) {
         s.machine = sim::find_machine(v);
         return "on " + v;
     });
     for (sim::Scenario& scenario : scenarios) {
         scenario.retrieval = grid.retrieval;
+        scenario.drift = grid.drift;
+        if (grid.drift) scenario.label += fmt::format("{}drift rate {:.3g}", scenario.label.empty() ? "" : ", ", grid.drift->rate);
         if (grid.retrieval == false) scenario.label += scenario.label.empty() ? "no retrieval" : ", no retrieval";
         if (scenario.label.empty()) scenario.label = "as recorded";
     }

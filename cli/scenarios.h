@@ -16,8 +16,10 @@ struct ScenarioGrid {
     std::vector<std::int32_t> windows;
     std::vector<std::int32_t> commit_lags;
     std::vector<std::int64_t> prompt_tokens;
+    std::vector<std::int32_t> batches;
     std::vector<std::string> policies;
     std::vector<std::string> machines;  ///< ids or files
+    std::optional<sim::ToldDrift> drift;
     std::optional<bool> retrieval;
 };
 

@@ -1,6 +1,7 @@
 #include "simulator/cost/linear_fit.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 
 #include "engine/core/error.h"
@@ -99,6 +100,88 @@ LinearFit fit_line(std::vector<Sample> samples) {
         fit.residual_median = quantile(residuals, 0.5);
         fit.residual_p90 = quantile(residuals, 0.9);
     }
+    return fit;
+}
+
+namespace {
+
+constexpr std::size_t kLeastPairs = 12;
+constexpr double kLeastRunSpread = 0.10;
+
+/// Weighted by 1 / time^2; a coefficient that comes out negative is left out and the rest solved
+/// again, at most three times.
+PairFit solve(const std::vector<PairSample>& samples) {
+    std::array<bool, 3> used{true, true, true};
+    std::array<double, 3> x{};
+    for (int round = 0; round < 3; ++round) {
+        double a[3][4] = {};
+        for (const PairSample& s : samples) {
+            const double weight = 1 / (s.time_ns * s.time_ns);
+            const double row[3] = {1, s.rows, s.runs};
+            for (int i = 0; i < 3; ++i) {
+                for (int j = 0; j < 3; ++j) a[i][j] += weight * row[i] * row[j];
+                a[i][3] += weight * row[i] * s.time_ns;
+            }
+        }
+        for (int i = 0; i < 3; ++i) {
+            if (used[static_cast<std::size_t>(i)]) continue;
+            for (int j = 0; j < 4; ++j) a[i][j] = 0;
+            for (auto& row : a) row[i] = 0;
+            a[i][i] = 1;
+        }
+        for (int i = 0; i < 3; ++i) {  // Gauss-Jordan with pivoting
+            int best = i;
+            for (int r = i + 1; r < 3; ++r) {
+                if (std::abs(a[r][i]) > std::abs(a[best][i])) best = r;
+            }
+            std::swap(a[i], a[best]);
+            if (!(std::abs(a[i][i]) > 0)) continue;
+            for (int r = 0; r < 3; ++r) {
+                if (r == i) continue;
+                const double factor = a[r][i] / a[i][i];
+                for (int c = i; c < 4; ++c) a[r][c] -= factor * a[i][c];
+            }
+        }
+        bool negative = false;
+        for (int i = 0; i < 3; ++i) {
+            const double value = std::abs(a[i][i]) > 0 ? a[i][3] / a[i][i] : 0;
+            x[static_cast<std::size_t>(i)] = std::isfinite(value) ? value : 0;
+            if (x[static_cast<std::size_t>(i)] < 0) {
+                used[static_cast<std::size_t>(i)] = false;
+                x[static_cast<std::size_t>(i)] = 0;
+                negative = true;
+            }
+        }
+        if (!negative) break;
+    }
+    return {x[0], x[1], x[2], 0};
+}
+
+double miss(const PairFit& fit, const PairSample& s) {
+    return std::abs(s.time_ns / std::max(1.0, fit.at(s.rows, s.runs)) - 1);
+}
+
+}  // namespace
+
+std::optional<PairFit> fit_pair(std::vector<PairSample> samples) {
+    std::erase_if(samples, [](const PairSample& s) {
+        return !(s.rows > 0) || !(s.runs > 0) || !(s.time_ns > 0);
+    });
+    if (samples.size() < kLeastPairs) return std::nullopt;
+    std::vector<double> lengths;
+    for (const PairSample& s : samples) lengths.push_back(s.rows / s.runs);
+    const double low = quantile(lengths, 0.1);
+    const double high = quantile(lengths, 0.9);
+    if (high - low < kLeastRunSpread * high) return std::nullopt;
+    const PairFit first = solve(samples);
+    std::sort(samples.begin(), samples.end(), [&](const PairSample& a, const PairSample& b) {
+        return miss(first, a) < miss(first, b);
+    });
+    samples.resize(samples.size() - samples.size() / 10);
+    PairFit fit = solve(samples);
+    std::vector<double> residuals;
+    for (const PairSample& s : samples) residuals.push_back(miss(fit, s));
+    fit.residual_median = quantile(residuals, 0.5);
     return fit;
 }
 

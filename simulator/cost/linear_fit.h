@@ -1,6 +1,7 @@
 /// A robust line through measured times: floor + slope * size.
 #pragma once
 
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -34,5 +35,27 @@ struct LinearFit {
 /// Theil-Sen over the medians of at most 48 groups of equal size: single slow operations do not
 /// move it. Floor and slope are never negative. `samples` must not be empty.
 [[nodiscard]] LinearFit fit_line(std::vector<Sample> samples);
+
+struct PairSample {
+    double rows = 0;
+    double runs = 0;  ///< contiguous pieces
+    double time_ns = 0;
+};
+
+/// floor + rows * per_row + runs * per_run: what scattered rows cost. Never negative.
+struct PairFit {
+    double floor_ns = 0;
+    double row_ns = 0;
+    double run_ns = 0;
+    double residual_median = 0;
+    [[nodiscard]] double at(double rows, double runs) const {
+        return floor_ns + row_ns * rows + run_ns * runs;
+    }
+};
+
+/// Least squares of relative errors, twice: the second time without the tenth of the samples that
+/// the first missed by most. nullopt where rows per run hardly differ (less than 10 %) between
+/// samples, so that the data cannot tell both apart.
+[[nodiscard]] std::optional<PairFit> fit_pair(std::vector<PairSample> samples);
 
 }  // namespace hc::sim

@@ -61,6 +61,7 @@ void check_sizes(const trace::RunData& data, const std::string& name) {
         check_span(fetch.start_ns, fetch.end_ns, "fetch", fetch.id, name);
         check_span(fetch.queued_ns, fetch.queued_ns, "fetch", fetch.id, name);
         const bool sane = fetch.rows_fetched >= 0 && fetch.rows_fetched <= kLargest &&
+                          fetch.runs >= 0 && fetch.runs <= kLargest &&
                           fetch.bytes >= 0 && fetch.bytes <= kLargest && fetch.exposed_ns >= 0 &&
                           fetch.exposed_ns <= kLongestNs;
         if (!sane) throw_input(fmt::format("{}: fetch {} has impossible sizes", name, fetch.id));
@@ -140,7 +141,14 @@ public:
           tables_(data),
           transfers_(data),
           blocked_(blocked_ns(data)),
-          gap_(data.ops.size(), 0) {}
+          gap_(data.ops.size(), 0) {
+        for (const FetchRecord& fetch : data.fetches) {
+            // A thread's commit that waits shows it as its own time.
+            if (fetch.commit_op >= 0 && data.run.backend == "cuda") {
+                exposed_[fetch.commit_op] += fetch.exposed_ns;
+            }
+        }
+    }
 
     void steps(SourceRun& run) {
         std::optional<std::int64_t> previous_end;
@@ -178,6 +186,7 @@ public:
             recorded.pivot = check->pivot;
             recorded.step = check->step;
             recorded.rows = fetch->rows_fetched;
+            recorded.runs = fetch->runs;
             recorded.bytes = fetch->bytes;
             recorded.work_ns = fetch->end_ns - fetch->start_ns;
             if (const auto op = tables_.op(check->op_id)) {
@@ -205,6 +214,15 @@ private:
             time - static_cast<std::int64_t>(beside * interference_ / (1 + interference_) + 0.5));
     }
 
+    /// What of the time before a commit was waiting for its transfer: where a device's stream
+    /// commits, the wait lies before the operation, not inside it.
+    std::int64_t waited_before(Index op) const {
+        if (data_.ops.kind[op] != OpKind::kCommit) return 0;
+        const auto found = exposed_.find(data_.ops.op_id[op]);
+        return found == exposed_.end() ? 0
+                                       : std::max<std::int64_t>(0, found->second - blocked_[op]);
+    }
+
     RecordedOp recorded(Index op) const {
         RecordedOp result;
         result.kind = data_.ops.kind[op];
@@ -228,7 +246,7 @@ private:
         for (const Index op : tables_.ops_of(step.step)) {
             if (data_.ops.stream[op] != kDecodeStream) continue;
             const std::int64_t op_start = data_.ops.start_ns[op];
-            gap_[op] = std::max<std::int64_t>(0, op_start - free);
+            gap_[op] = std::max<std::int64_t>(0, op_start - free - waited_before(op));
             free = std::max(free, data_.ops.end_ns[op]);
             const OpKind kind = data_.ops.kind[op];
             const std::int32_t layer = data_.ops.layer[op];
@@ -286,7 +304,8 @@ private:
     Tables tables_;
     TransferTimes transfers_;
     std::vector<std::int64_t> blocked_;
-    std::vector<std::int64_t> gap_;  // [op], filled by steps()
+    std::unordered_map<std::int64_t, std::int64_t> exposed_;  // [commit op] of a device's stream
+    std::vector<std::int64_t> gap_;                           // [op], filled by steps()
 };
 
 }  // namespace

@@ -50,6 +50,7 @@ struct RecordedFetch {
     std::int32_t pivot = 0;
     std::int64_t step = 0;  ///< of its check
     std::int64_t rows = 0;
+    std::int64_t runs = 0;  ///< contiguous pieces
     std::int64_t bytes = 0;
     std::int64_t submit_ns = 0;   ///< from the end of the check's operation until it was queued
     std::int64_t latency_ns = 0;  ///< from queued, with the worker free, until it started

@@ -59,5 +59,43 @@ TEST(LinearFit, NeverGivesANegativeFloorOrSlope) {
     EXPECT_GE(falling.slope_ns, 0);
 }
 
+TEST(PairFit, TellsRowsFromPieces) {
+    std::vector<PairSample> samples;
+    std::mt19937 random(2);
+    for (int i = 0; i < 100; ++i) {
+        const double rows = 100 + random() % 4000;
+        const double runs = std::ceil(rows / (1 + random() % 12));
+        const double noise = 1 + 0.02 * (static_cast<double>(random() % 201) / 100 - 1);
+        samples.push_back({rows, runs, noise * (9'000 + 10 * rows + 150 * runs)});
+    }
+    samples[7].time_ns *= 30;  // one that another program held up
+    const auto fit = fit_pair(samples);
+    ASSERT_TRUE(fit.has_value());
+    EXPECT_NEAR(fit->floor_ns / 9'000, 1, 0.2);
+    EXPECT_NEAR(fit->row_ns / 10, 1, 0.1);
+    EXPECT_NEAR(fit->run_ns / 150, 1, 0.1);
+    EXPECT_LT(fit->residual_median, 0.03);
+}
+
+TEST(PairFit, SaysNothingWherePiecesAreOfOneLength) {
+    std::vector<PairSample> samples;
+    for (int i = 1; i < 100; ++i) samples.push_back({50.0 * i, 10.0 * i, 1000.0 * i});
+    EXPECT_FALSE(fit_pair(samples).has_value());
+    EXPECT_FALSE(fit_pair({}).has_value());
+}
+
+TEST(PairFit, IsNeverNegative) {
+    std::vector<PairSample> samples;
+    std::mt19937 random(3);
+    for (int i = 0; i < 40; ++i) {
+        samples.push_back({1.0 + random() % 100, 1.0 + random() % 50, 1.0 + random() % 100000});
+    }
+    const auto fit = fit_pair(samples);
+    ASSERT_TRUE(fit.has_value());
+    EXPECT_GE(fit->floor_ns, 0);
+    EXPECT_GE(fit->row_ns, 0);
+    EXPECT_GE(fit->run_ns, 0);
+}
+
 }  // namespace
 }  // namespace hc::sim
