@@ -169,7 +169,8 @@ std::optional<TimeRange> RunView::around_first_trigger() const {
 }
 
 RunView make_run_view(trace::RunData data, const std::vector<trace::Stream>& streams,
-                      std::vector<trace::RecallRecord> recall, analysis::RunMetrics metrics) {
+                      std::vector<trace::RecallRecord> recall, analysis::RunMetrics metrics,
+                      LaneExtras extras) {
     RunView view;
     view.data = std::move(data);
     view.recall = std::move(recall);
@@ -177,7 +178,8 @@ RunView make_run_view(trace::RunData data, const std::vector<trace::Stream>& str
     add_mean_recall(view.metrics, view.recall);
     view.ratio = ratio_of(view.data.run);
     view.facts = step_facts(view.data);
-    view.lanes = build_lanes(view.data, streams, view.facts);
+    extras.recall = &view.recall;
+    view.lanes = build_lanes(view.data, streams, view.facts, std::move(extras));
     view.drift = DriftModel(view.data);
     view.decode = decode_range(view.data.steps, view.lanes.bounds);
     view.runs = {view.data.run};

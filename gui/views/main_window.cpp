@@ -95,8 +95,8 @@ void MainWindow::show_selection() {
         details_->show_facts("No run", {});
         return;
     }
-    if (const auto& range = timeline_->measured()) {
-        details_->show_facts("measured range", range_facts(*view, *range));
+    if (timeline_->measured()) {
+        details_->show_facts("measured range", {});
     } else if (const auto& event = timeline_->selection()) {
         details_->show_facts(event_title(*view, *event), event_facts(*view, *event));
     } else {

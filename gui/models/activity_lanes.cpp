@@ -1,0 +1,344 @@
+#include "gui/models/activity_lanes.h"
+
+#include <algorithm>
+#include <iterator>
+#include <limits>
+#include <unordered_map>
+
+#include "gui/models/lane_packer.h"
+#include "gui/models/run_counters.h"
+
+namespace hc::gui {
+namespace {
+
+std::uint32_t correlation_of(std::int64_t id) {
+    const bool fits = id > 0 && id <= std::numeric_limits<std::uint32_t>::max();
+    return fits ? static_cast<std::uint32_t>(id) : 0;
+}
+
+std::uint8_t small(std::int32_t number) {
+    return number >= 0 && number < 255 ? static_cast<std::uint8_t>(number) : 255;
+}
+
+template <typename T>
+void move_behind(std::vector<T>& into, std::vector<T>& from) {
+    if (into.empty()) {
+        into = std::move(from);
+    } else {
+        into.insert(into.end(), from.begin(), from.end());
+    }
+    from = {};
+}
+
+/// What an API call is about, told by its name.
+Hue hue_of_api(const QString& name) {
+    if (name.contains("ynchronize") || name.contains("StreamWait") || name.contains("EventQuery")) {
+        return Hue::kApiSync;
+    }
+    if (name.contains("aunch")) return Hue::kApiLaunch;
+    if (name.contains("emcpy") || name.contains("emset")) return Hue::kApiCopy;
+    if (name.contains("lloc") || name.contains("Free")) return Hue::kApiMemory;
+    return Hue::kApiOther;
+}
+
+Hue hue_of_copy(int kind) {
+    switch (kind) {
+        case 1:
+        case 11:
+            return Hue::kTransfer;
+        case 2:
+        case 12:
+            return Hue::kCopyToHost;
+        case 8:
+            return Hue::kCopyDevice;
+        default:
+            return Hue::kOther;
+    }
+}
+
+/// One of kNumWheelHues colours for a text; the same text always gets the same.
+Hue hue_of_text(const QString& text) {
+    std::uint32_t hash = 2166136261u;  // FNV-1a: qHash differs between runs
+    for (const QChar c : text) hash = (hash ^ c.unicode()) * 16777619u;
+    return static_cast<Hue>(static_cast<std::uint32_t>(Hue::kWheelFirst) +
+                            (hash >> 8) % kNumWheelHues);
+}
+
+/// Names that tracks use, each once.
+class NameTable {
+public:
+    explicit NameTable(LaneSet& set) : set_(set) {}
+    std::uint32_t id(std::int64_t key, const QString& text, Hue hue) {
+        const auto [found, is_new] = ids_.try_emplace(key, 0u);
+        if (is_new) {
+            found->second = static_cast<std::uint32_t>(set_.names.size());
+            set_.names.push_back({text, hue, false});
+        }
+        return found->second;
+    }
+
+private:
+    LaneSet& set_;
+    std::unordered_map<std::int64_t, std::uint32_t> ids_;
+};
+
+QString stream_title(std::int64_t key, const std::vector<trace::Stream>& streams) {
+    for (const trace::Stream& stream : streams) {
+        if (stream.key != key) continue;
+        QString title = stream.name.empty() ? QString("stream %1").arg(stream.stream_id)
+                                            : QString::fromStdString(stream.name);
+        if (stream.device > 0) title += QString(", device %1").arg(stream.device);
+        return title;
+    }
+    return QString("stream %1").arg(key);
+}
+
+LaneGroup describe_track(LaneKind kind, std::int64_t id, const std::vector<trace::Stream>& streams) {
+    const QString thread = QString("thread %1").arg(id & 0xffffff);
+    switch (kind) {
+        case LaneKind::kKernels: {
+            const QString title = stream_title(id, streams);
+            return {title, "kernels", kind, 0, 0, "kernels/" + title};
+        }
+        case LaneKind::kCopies: {
+            const QString title = copy_direction(static_cast<int>(id));
+            return {title, "copies", kind, 0, 0, "copies/" + title};
+        }
+        case LaneKind::kSets:
+            return {"memory set", "", kind, 0, 0, "sets"};
+        case LaneKind::kSyncs:
+            return {"synchronisation", "", kind, 0, 0, "syncs"};
+        case LaneKind::kApi:
+            return {thread, "CUDA API", kind, 0, 0, "api/" + thread};
+        default:
+            return {thread, "NVTX", kind, 0, 0, "nvtx/" + thread};
+    }
+}
+
+}  // namespace
+
+EventColumns& ActivityCollector::track(LaneKind kind, std::int64_t id) {
+    const TrackKey key{kind, id};
+    if (last_key_ != key) {
+        last_key_ = key;
+        last_track_ = &tracks_[key];  // nodes of a map stay where they are
+    }
+    ++num_rows_;
+    return *last_track_;
+}
+
+void ActivityCollector::add(std::span<const trace::KernelRow> rows) {
+    for (const trace::KernelRow& row : rows) {
+        const auto source = static_cast<std::uint32_t>(details_.kernel_launch.size());
+        const auto launch = static_cast<std::uint32_t>(row.launch);
+        track(LaneKind::kKernels, row.stream)
+            .add(bounded_time(row.start_ns), bounded_time(row.duration_ns), launch, source);
+        details_.kernel_correlation.push_back(correlation_of(row.correlation_id));
+        details_.kernel_launch.push_back(launch);
+    }
+}
+
+void ActivityCollector::add(std::span<const trace::MemcpyRow> rows) {
+    for (const trace::MemcpyRow& row : rows) {
+        const auto source = static_cast<std::uint32_t>(details_.copies.size());
+        const std::uint8_t kind = small(row.copy_kind);
+        track(LaneKind::kCopies, kind)
+            .add(bounded_time(row.start_ns), bounded_time(row.duration_ns), kind, source);
+        const auto bytes = static_cast<std::uint64_t>(
+            std::clamp<std::int64_t>(row.bytes, 0, (std::int64_t{1} << 48) - 1));
+        details_.copies.push_back({static_cast<std::uint32_t>(bytes),
+                                   static_cast<std::uint16_t>(bytes >> 32), kind,
+                                   small(row.src_kind), small(row.dst_kind)});
+        details_.copy_correlation.push_back(correlation_of(row.correlation_id));
+    }
+}
+
+void ActivityCollector::add(std::span<const trace::MemsetRow> rows) {
+    for (const trace::MemsetRow& row : rows) {
+        const auto source = static_cast<std::uint32_t>(details_.set_bytes.size());
+        track(LaneKind::kSets, 0)
+            .add(bounded_time(row.start_ns), bounded_time(row.duration_ns), 0, source);
+        details_.set_bytes.push_back(row.bytes);
+        details_.set_correlation.push_back(correlation_of(row.correlation_id));
+    }
+}
+
+void ActivityCollector::add(std::span<const trace::SyncRow> rows) {
+    for (const trace::SyncRow& row : rows) {
+        const auto source = static_cast<std::uint32_t>(details_.sync_type.size());
+        const std::uint8_t type = small(row.type);
+        track(LaneKind::kSyncs, 0)
+            .add(bounded_time(row.start_ns), bounded_time(row.duration_ns), type, source);
+        details_.sync_type.push_back(type);
+        details_.sync_correlation.push_back(correlation_of(row.correlation_id));
+    }
+}
+
+void ActivityCollector::add(std::span<const trace::ApiRow> rows) {
+    for (const trace::ApiRow& row : rows) {
+        const auto source = static_cast<std::uint32_t>(details_.api_correlation.size());
+        track(LaneKind::kApi, row.thread)
+            .add(bounded_time(row.start_ns), bounded_time(row.duration_ns),
+                 static_cast<std::uint32_t>(row.name), source);
+        details_.api_correlation.push_back(correlation_of(row.correlation_id));
+        if (row.result != 0) details_.api_failures.emplace(source, row.result);
+    }
+}
+
+void ActivityCollector::add(std::span<const trace::NvtxRow> rows) {
+    for (const trace::NvtxRow& row : rows) {
+        const std::uint32_t source = num_nvtx_++;
+        track(LaneKind::kNvtx, row.thread)
+            .add(bounded_time(row.start_ns), bounded_time(row.duration_ns),
+                 static_cast<std::uint32_t>(row.name), source);
+        if (row.has_payload || row.domain >= 0) {
+            details_.nvtx.emplace(
+                source, ActivityDetails::Nvtx{row.payload, row.has_payload, row.domain});
+        }
+    }
+}
+
+void ActivityCollector::add(const trace::ActivityBatch& batch) {
+    add(std::span(batch.kernels));
+    add(std::span(batch.memcpys));
+    add(std::span(batch.memsets));
+    add(std::span(batch.syncs));
+    add(std::span(batch.apis));
+    add(std::span(batch.nvtx));
+}
+
+void ActivityCollector::append(ActivityCollector&& later) {
+    const auto rows_before = [this](LaneKind kind) -> std::size_t {
+        switch (kind) {
+            case LaneKind::kKernels:
+                return details_.kernel_launch.size();
+            case LaneKind::kCopies:
+                return details_.copies.size();
+            case LaneKind::kSets:
+                return details_.set_bytes.size();
+            case LaneKind::kSyncs:
+                return details_.sync_type.size();
+            case LaneKind::kApi:
+                return details_.api_correlation.size();
+            default:
+                return num_nvtx_;
+        }
+    };
+    for (auto& [key, columns] : later.tracks_) {
+        const auto shift = static_cast<std::uint32_t>(rows_before(key.first));
+        for (std::uint32_t& source : columns.source) source += shift;
+        EventColumns& mine = tracks_[key];
+        for (const auto& [i, duration] : columns.long_durations) {
+            mine.long_durations.emplace(mine.size() + i, duration);
+        }
+        move_behind(mine.start_ns, columns.start_ns);
+        move_behind(mine.duration_ns, columns.duration_ns);
+        move_behind(mine.name, columns.name);
+        move_behind(mine.source, columns.source);
+    }
+    const auto api_shift = static_cast<std::uint32_t>(details_.api_correlation.size());
+    for (const auto& [row, result] : later.details_.api_failures) {
+        details_.api_failures.emplace(row + api_shift, result);
+    }
+    for (const auto& [row, nvtx] : later.details_.nvtx) details_.nvtx.emplace(row + num_nvtx_, nvtx);
+    ActivityDetails& theirs = later.details_;
+    move_behind(details_.kernel_correlation, theirs.kernel_correlation);
+    move_behind(details_.kernel_launch, theirs.kernel_launch);
+    move_behind(details_.copy_correlation, theirs.copy_correlation);
+    move_behind(details_.copies, theirs.copies);
+    move_behind(details_.set_correlation, theirs.set_correlation);
+    move_behind(details_.set_bytes, theirs.set_bytes);
+    move_behind(details_.sync_correlation, theirs.sync_correlation);
+    move_behind(details_.sync_type, theirs.sync_type);
+    move_behind(details_.api_correlation, theirs.api_correlation);
+    num_nvtx_ += later.num_nvtx_;
+    num_rows_ += later.num_rows_;
+    last_key_.reset();
+    later = {};
+}
+
+/// Ids of strings, launches and kinds become indexes of set.names.
+void ActivityCollector::name_tracks(LaneSet& set, const ActivityDetails& details) {
+    NameTable texts(set), kinds(set);
+    const auto text_name = [&](std::int32_t id, auto hue_for) {
+        const QString text = details.string(id);
+        return texts.id(id, text.isEmpty() ? QString("unnamed") : text, hue_for(text));
+    };
+    for (auto& [key, columns] : tracks_) {
+        const LaneKind kind = key.first;
+        // Neighbours often share a name: the last one is kept.
+        std::uint32_t raw = 0, known = 0;
+        bool any = false;
+        for (std::uint32_t& name : columns.name) {
+            if (any && name == raw) {
+                name = known;
+                continue;
+            }
+            raw = name;
+            any = true;
+            const auto id = static_cast<std::int32_t>(raw);
+            switch (kind) {
+                case LaneKind::kKernels: {
+                    const bool there = raw < details.launches.size();
+                    const trace::Launch* launch = there ? &details.launches[raw] : nullptr;
+                    const std::int32_t text = launch == nullptr            ? -1
+                                              : launch->short_name >= 0    ? launch->short_name
+                                                                           : launch->name;
+                    known = text_name(text, hue_of_text);
+                    break;
+                }
+                case LaneKind::kCopies:
+                    known = kinds.id(id, "copy " + copy_direction(id), hue_of_copy(id));
+                    break;
+                case LaneKind::kSets:
+                    known = kinds.id(-1, "memory set", Hue::kApiMemory);
+                    break;
+                case LaneKind::kSyncs:
+                    known = kinds.id(-2 - id, sync_name(id), Hue::kApiSync);
+                    break;
+                case LaneKind::kApi:
+                    known = text_name(id, hue_of_api);
+                    break;
+                default:
+                    known = text_name(id, hue_of_text);
+                    break;
+            }
+            name = known;
+        }
+    }
+}
+
+void ActivityCollector::add_rate(LaneSet& set, const ActivityDetails& details,
+                                 const LaneGroup& group, int kind) {
+    std::vector<Transfer> transfers;
+    for (std::size_t i = group.first; i < group.first + group.count; ++i) {
+        const LaneEvents& events = set.lanes[i].events;
+        for (std::size_t k = 0; k < events.size(); ++k) {
+            transfers.push_back(
+                {events.start(k), events.end(k), details.copies[events.source(k)].bytes()});
+        }
+    }
+    add_counter(set, "rate " + copy_direction(kind), rate_of(std::move(transfers)),
+                CounterUnit::kBytesPerNs);
+}
+
+std::shared_ptr<const ActivityDetails> ActivityCollector::finish(
+    std::vector<QString> strings, std::vector<trace::Launch> launches,
+    const std::vector<trace::Stream>& streams, LaneSet& set) {
+    if (num_rows_ == 0) return nullptr;
+    auto details = std::make_shared<ActivityDetails>(std::move(details_));
+    details->strings = std::move(strings);
+    details->launches = std::move(launches);
+    name_tracks(set, *details);
+    for (auto& [key, columns] : tracks_) {
+        const auto [kind, id] = key;
+        add_track(set, describe_track(kind, id, streams), pack(std::move(columns)),
+                  kind == LaneKind::kKernels ? static_cast<std::int32_t>(id) : -1);
+        const bool link = kind == LaneKind::kCopies && (id == 1 || id == 2);
+        if (link) add_rate(set, *details, LaneGroup(set.groups.back()), static_cast<int>(id));
+    }
+    *this = {};
+    return details;
+}
+
+}  // namespace hc::gui
