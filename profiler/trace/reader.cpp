@@ -10,10 +10,11 @@
 #include <mutex>
 
 #include "engine/core/error.h"
-#include "profiler/trace/position_codec.h"
+#include "profiler/trace/activity_reader.h"
 #include "profiler/trace/run_reader.h"
 #include "profiler/trace/schema.h"
 #include "profiler/trace/sqlite_database.h"
+#include "profiler/trace/trace_file.h"
 
 namespace hc::trace {
 namespace {
@@ -22,46 +23,6 @@ namespace {
 constexpr std::int64_t kDeadAfterSeconds = 10;
 /// Up to here a scan of whole tables is quicker than the index.
 constexpr std::size_t kScanRuns = 2;
-
-/// True for failures that lie in the system, not in the file's contents.
-bool is_system_failure(int code) {
-    switch (code) {
-        case SQLITE_CANTOPEN:
-        case SQLITE_IOERR:
-        case SQLITE_BUSY:
-        case SQLITE_LOCKED:
-        case SQLITE_PERM:
-        case SQLITE_READONLY:
-        case SQLITE_FULL:
-        case SQLITE_AUTH:
-            return true;
-        default:
-            return false;
-    }
-}
-
-[[noreturn]] void throw_damaged(const std::filesystem::path& path, std::string_view why) {
-    throw_input(fmt::format("trace '{}' is damaged: {}", path.string(), why));
-}
-
-/// Runs `body`; what SQLite or a decoder throws becomes an Error that names the file.
-template <typename Body>
-auto guarded(const std::filesystem::path& path, Body&& body) {
-    try {
-        return body();
-    } catch (const SqliteFailure& failure) {
-        if (failure.code() == SQLITE_NOTADB) {
-            throw_input(
-                fmt::format("'{}' is not an SQLite file, expected an hcprof trace", path.string()));
-        }
-        if (is_system_failure(failure.code())) {
-            throw_io(fmt::format("cannot read trace '{}': {}", path.string(), failure.what()));
-        }
-        throw_damaged(path, failure.what());
-    } catch (const BadData& bad) {
-        throw_damaged(path, bad.what());
-    }
-}
 
 /// The file can be opened at all, and is not empty.
 void check_file(const std::filesystem::path& path) {
@@ -79,25 +40,6 @@ void check_file(const std::filesystem::path& path) {
     }
 }
 
-struct Opened {
-    Database database;
-    bool immutable = false;
-};
-
-/// Read-only, also where no lock and no shared-memory file can be made.
-Opened open_database(const std::string& file) {
-    try {
-        Database database(file, Database::Open::kReadOnly);
-        (void)database.query_integer("PRAGMA schema_version");
-        return {std::move(database), false};
-    } catch (const SqliteFailure& failure) {
-        if (!is_system_failure(failure.code())) throw;
-    }
-    Database database(file, Database::Open::kImmutable);
-    (void)database.query_integer("PRAGMA schema_version");
-    return {std::move(database), true};
-}
-
 /// It is a trace, of a version that this program reads, with its tables in place.
 void check_schema(const Database& database, const std::filesystem::path& path) {
     if (database.query_integer("PRAGMA application_id") != kApplicationId) {
@@ -113,7 +55,12 @@ void check_schema(const Database& database, const std::filesystem::path& path) {
     // A view of that name would make us run whatever the file says.
     Statement table = database.prepare(
         "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND rootpage > 0 AND name = ?");
-    for (const std::string_view name : tables_read()) {
+    std::vector<std::string_view> names = tables_read();
+    if (version >= kActivityVersion) {
+        const std::vector<std::string_view> more = activity_tables();
+        names.insert(names.end(), more.begin(), more.end());
+    }
+    for (const std::string_view name : names) {
         table.bind(1, name);
         if (!table.step() || table.integer(0) != 1) {
             throw BadData(fmt::format("it has no table {}", name));
@@ -174,21 +121,6 @@ std::string lost_records(const std::map<std::string, std::string>& meta) {
     return text;
 }
 
-}  // namespace
-
-struct Trace::Impl {
-    std::filesystem::path path;  // as the user named it
-    std::filesystem::path file;  // absolute
-    Opened opened;
-    std::map<std::string, std::string> meta;
-    std::vector<Run> runs;
-    std::vector<Stream> streams;
-    std::string warning;
-    std::mutex mutex;  // one reading transaction at a time
-};
-
-namespace {
-
 struct LogState {
     bool present = false;
     bool empty = true;
@@ -226,11 +158,14 @@ Trace::Trace(const std::filesystem::path& path) : impl_(std::make_unique<Impl>()
     impl_->path = path;
     check_file(path);
     impl_->file = std::filesystem::absolute(path);
+    impl_->identity = file_identity(impl_->file.string());
     const std::string file = impl_->file.string();
     const LogState log = log_state(file);
     guarded(path, [&] {
         impl_->opened = open_database(file);
         check_schema(impl_->opened.database, path);
+        impl_->has_activity =
+            impl_->opened.database.query_integer("PRAGMA user_version") >= kActivityVersion;
         impl_->meta = read_meta(impl_->opened.database);
         const bool unfinished = meta_or(impl_->meta, "clean_exit", "0") != "1";
         if (unfinished) {

@@ -8,7 +8,8 @@ namespace hc::test {
 
 class Collector final : public Observer {
 public:
-    void on_step(const StepRecord& step, std::span<const OpRecord> ops, std::span<const EdgeRecord> edges) override {
+    void on_step(const StepRecord& step, std::span<const OpRecord> ops,
+                 std::span<const EdgeRecord> edges) override {
         data.steps.step.push_back(step.step);
         data.steps.phase.push_back(step.phase);
         data.steps.batch.push_back(step.batch);
@@ -34,7 +35,9 @@ public:
         }
     }
     void on_token(const TokenRecord& token) override { data.tokens.push_back(token); }
-    void on_heads(std::span<const HeadRecord> heads) override { data.heads.assign(heads.begin(), heads.end()); }
+    void on_heads(std::span<const HeadRecord> heads) override {
+        data.heads.assign(heads.begin(), heads.end());
+    }
     void on_drift(const DriftRecord& check) override { data.drift.push_back(check); }
     void on_fetch(const FetchRecord& fetch) override { data.fetches.push_back(fetch); }
     void on_rows(const RowsRecord& rows) override { data.rows.push_back(rows); }
