@@ -24,8 +24,8 @@ struct ActivityDetails {
     };
     struct Nvtx {
         std::int64_t payload = 0;
-        bool has_payload = false;
-        std::int32_t domain = -1;  ///< string, -1: the default domain
+        std::int32_t payload_type = -1;  ///< trace::NvtxRanges::payload_type
+        std::int32_t domain = 0;         ///< hc_nvtx_name; 0: the default domain
     };
 
     std::vector<std::uint32_t> kernel_correlation, kernel_launch;

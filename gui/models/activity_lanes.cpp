@@ -127,84 +127,74 @@ EventColumns& ActivityCollector::track(LaneKind kind, std::int64_t id) {
     return *last_track_;
 }
 
-void ActivityCollector::add(std::span<const trace::KernelRow> rows) {
-    for (const trace::KernelRow& row : rows) {
+void ActivityCollector::add(const trace::Kernels& rows) {
+    for (std::size_t i = 0; i < rows.size(); ++i) {
         const auto source = static_cast<std::uint32_t>(details_.kernel_launch.size());
-        const auto launch = static_cast<std::uint32_t>(row.launch);
-        track(LaneKind::kKernels, row.stream)
-            .add(bounded_time(row.start_ns), bounded_time(row.duration_ns), launch, source);
-        details_.kernel_correlation.push_back(correlation_of(row.correlation_id));
+        const auto launch = static_cast<std::uint32_t>(rows.launch[i]);
+        track(LaneKind::kKernels, rows.stream[i])
+            .add(bounded_time(rows.start_ns[i]), bounded_time(rows.duration_ns[i]), launch, source);
+        details_.kernel_correlation.push_back(correlation_of(rows.correlation_id[i]));
         details_.kernel_launch.push_back(launch);
     }
 }
 
-void ActivityCollector::add(std::span<const trace::MemcpyRow> rows) {
-    for (const trace::MemcpyRow& row : rows) {
+void ActivityCollector::add(const trace::Memcpys& rows) {
+    for (std::size_t i = 0; i < rows.size(); ++i) {
         const auto source = static_cast<std::uint32_t>(details_.copies.size());
-        const std::uint8_t kind = small(row.copy_kind);
+        const std::uint8_t kind = small(rows.copy_kind[i]);
         track(LaneKind::kCopies, kind)
-            .add(bounded_time(row.start_ns), bounded_time(row.duration_ns), kind, source);
+            .add(bounded_time(rows.start_ns[i]), bounded_time(rows.duration_ns[i]), kind, source);
         const auto bytes = static_cast<std::uint64_t>(
-            std::clamp<std::int64_t>(row.bytes, 0, (std::int64_t{1} << 48) - 1));
+            std::clamp<std::int64_t>(rows.bytes[i], 0, (std::int64_t{1} << 48) - 1));
         details_.copies.push_back({static_cast<std::uint32_t>(bytes),
                                    static_cast<std::uint16_t>(bytes >> 32), kind,
-                                   small(row.src_kind), small(row.dst_kind)});
-        details_.copy_correlation.push_back(correlation_of(row.correlation_id));
+                                   small(rows.src_kind[i]), small(rows.dst_kind[i])});
+        details_.copy_correlation.push_back(correlation_of(rows.correlation_id[i]));
     }
 }
 
-void ActivityCollector::add(std::span<const trace::MemsetRow> rows) {
-    for (const trace::MemsetRow& row : rows) {
+void ActivityCollector::add(const trace::Memsets& rows) {
+    for (std::size_t i = 0; i < rows.size(); ++i) {
         const auto source = static_cast<std::uint32_t>(details_.set_bytes.size());
         track(LaneKind::kSets, 0)
-            .add(bounded_time(row.start_ns), bounded_time(row.duration_ns), 0, source);
-        details_.set_bytes.push_back(row.bytes);
-        details_.set_correlation.push_back(correlation_of(row.correlation_id));
+            .add(bounded_time(rows.start_ns[i]), bounded_time(rows.duration_ns[i]), 0, source);
+        details_.set_bytes.push_back(rows.bytes[i]);
+        details_.set_correlation.push_back(correlation_of(rows.correlation_id[i]));
     }
 }
 
-void ActivityCollector::add(std::span<const trace::SyncRow> rows) {
-    for (const trace::SyncRow& row : rows) {
+void ActivityCollector::add(const trace::Syncs& rows) {
+    for (std::size_t i = 0; i < rows.size(); ++i) {
         const auto source = static_cast<std::uint32_t>(details_.sync_type.size());
-        const std::uint8_t type = small(row.type);
+        const std::uint8_t type = small(rows.type[i]);
         track(LaneKind::kSyncs, 0)
-            .add(bounded_time(row.start_ns), bounded_time(row.duration_ns), type, source);
+            .add(bounded_time(rows.start_ns[i]), bounded_time(rows.duration_ns[i]), type, source);
         details_.sync_type.push_back(type);
-        details_.sync_correlation.push_back(correlation_of(row.correlation_id));
+        details_.sync_correlation.push_back(correlation_of(rows.correlation_id[i]));
     }
 }
 
-void ActivityCollector::add(std::span<const trace::ApiRow> rows) {
-    for (const trace::ApiRow& row : rows) {
+void ActivityCollector::add(const trace::Apis& rows) {
+    for (std::size_t i = 0; i < rows.size(); ++i) {
         const auto source = static_cast<std::uint32_t>(details_.api_correlation.size());
-        track(LaneKind::kApi, row.thread)
-            .add(bounded_time(row.start_ns), bounded_time(row.duration_ns),
-                 static_cast<std::uint32_t>(row.name), source);
-        details_.api_correlation.push_back(correlation_of(row.correlation_id));
-        if (row.result != 0) details_.api_failures.emplace(source, row.result);
+        track(LaneKind::kApi, rows.thread[i])
+            .add(bounded_time(rows.start_ns[i]), bounded_time(rows.duration_ns[i]),
+                 static_cast<std::uint32_t>(rows.name[i]), source);
+        details_.api_correlation.push_back(correlation_of(rows.correlation_id[i]));
+        if (rows.result[i] != 0) details_.api_failures.emplace(source, rows.result[i]);
     }
 }
 
-void ActivityCollector::add(std::span<const trace::NvtxRow> rows) {
-    for (const trace::NvtxRow& row : rows) {
+void ActivityCollector::add(const trace::NvtxRanges& rows) {
+    for (std::size_t i = 0; i < rows.size(); ++i) {
         const std::uint32_t source = num_nvtx_++;
-        track(LaneKind::kNvtx, row.thread)
-            .add(bounded_time(row.start_ns), bounded_time(row.duration_ns),
-                 static_cast<std::uint32_t>(row.name), source);
-        if (row.has_payload || row.domain >= 0) {
-            details_.nvtx.emplace(
-                source, ActivityDetails::Nvtx{row.payload, row.has_payload, row.domain});
-        }
+        track(LaneKind::kNvtx, rows.thread[i])
+            .add(bounded_time(rows.start_ns[i]), bounded_time(rows.duration_ns[i]),
+                 static_cast<std::uint32_t>(rows.name[i]), source);
+        if (rows.payload_type[i] < 0 && rows.domain[i] <= 0) continue;
+        details_.nvtx.emplace(source, ActivityDetails::Nvtx{rows.payload[i], rows.payload_type[i],
+                                                            rows.domain[i]});
     }
-}
-
-void ActivityCollector::add(const trace::ActivityBatch& batch) {
-    add(std::span(batch.kernels));
-    add(std::span(batch.memcpys));
-    add(std::span(batch.memsets));
-    add(std::span(batch.syncs));
-    add(std::span(batch.apis));
-    add(std::span(batch.nvtx));
 }
 
 void ActivityCollector::append(ActivityCollector&& later) {
@@ -323,12 +313,18 @@ void ActivityCollector::add_rate(LaneSet& set, const ActivityDetails& details,
 }
 
 std::shared_ptr<const ActivityDetails> ActivityCollector::finish(
-    std::vector<QString> strings, std::vector<trace::Launch> launches,
+    const trace::Strings& strings, const trace::Launches& launches,
     const std::vector<trace::Stream>& streams, LaneSet& set) {
     if (num_rows_ == 0) return nullptr;
     auto details = std::make_shared<ActivityDetails>(std::move(details_));
-    details->strings = std::move(strings);
-    details->launches = std::move(launches);
+    for (trace::StringId id = 0; id < strings.end_id(); ++id) {
+        const std::string_view text = strings[id];
+        details->strings.push_back(
+            QString::fromUtf8(text.data(), static_cast<qsizetype>(text.size())));
+    }
+    for (trace::LaunchId id = 0; id < launches.end_id(); ++id) {
+        details->launches.push_back(launches.contains(id) ? launches[id] : trace::Launch{});
+    }
     name_tracks(set, *details);
     for (auto& [key, columns] : tracks_) {
         const auto [kind, id] = key;

@@ -6,12 +6,12 @@
 #include <map>
 #include <memory>
 #include <optional>
-#include <span>
 #include <utility>
 #include <vector>
 
 #include "gui/models/activity.h"
 #include "gui/models/lanes.h"
+#include "profiler/trace/activity_columns.h"
 #include "profiler/trace/columns.h"
 
 namespace hc::gui {
@@ -20,21 +20,20 @@ namespace hc::gui {
 class ActivityCollector {
 public:
     /// Rows in any order; times count from the session's start.
-    void add(std::span<const trace::KernelRow> rows);
-    void add(std::span<const trace::MemcpyRow> rows);
-    void add(std::span<const trace::MemsetRow> rows);
-    void add(std::span<const trace::SyncRow> rows);
-    void add(std::span<const trace::ApiRow> rows);
-    void add(std::span<const trace::NvtxRow> rows);
-    void add(const trace::ActivityBatch& batch);
+    void add(const trace::Kernels& rows);
+    void add(const trace::Memcpys& rows);
+    void add(const trace::Memsets& rows);
+    void add(const trace::Syncs& rows);
+    void add(const trace::Apis& rows);
+    void add(const trace::NvtxRanges& rows);
     /// Takes the rows of a later part of the same file.
     void append(ActivityCollector&& later);
     [[nodiscard]] std::size_t num_rows() const { return num_rows_; }
 
     /// Adds groups and lanes (without their indexes) and the names that they use. Leaves this
-    /// empty. nullptr: there was nothing. `strings` are by StringId.
+    /// empty. nullptr: there was nothing.
     [[nodiscard]] std::shared_ptr<const ActivityDetails> finish(
-        std::vector<QString> strings, std::vector<trace::Launch> launches,
+        const trace::Strings& strings, const trace::Launches& launches,
         const std::vector<trace::Stream>& streams, LaneSet& set);
 
 private:

@@ -1,6 +1,8 @@
 #include "gui/models/describe.h"
 
 #include <algorithm>
+#include <array>
+#include <bit>
 
 #include "gui/models/flow.h"
 #include "gui/models/ticks.h"
@@ -167,10 +169,14 @@ Facts activity_facts(const RunView& view, const EventRef& event) {
         case LaneKind::kNvtx: {
             const auto more = activity.nvtx.find(static_cast<std::uint32_t>(row));
             if (more == activity.nvtx.end()) break;
-            if (more->second.has_payload) {
+            const std::int32_t type = more->second.payload_type;
+            if (type == 3 || type == 6) {
+                const auto number = std::bit_cast<double>(more->second.payload);
+                facts.push_back({"payload", QString::number(number)});
+            } else if (type >= 0) {
                 facts.push_back({"payload", QString::number(more->second.payload)});
             }
-            if (more->second.domain >= 0) {
+            if (more->second.domain > 0) {
                 facts.push_back({"domain", QString::number(more->second.domain)});
             }
             break;

@@ -35,8 +35,8 @@ public:
         add_run_counters(data_, extras_.recall, set_);
         add_streams("");
         if (extras_.activity != nullptr) {
-            set_.activity = extras_.activity->finish(std::move(extras_.strings),
-                                                     std::move(extras_.launches), streams_, set_);
+            set_.activity = extras_.activity->finish(*extras_.strings, *extras_.launches, streams_,
+                                                     set_);
         }
         finish();
         return std::move(set_);

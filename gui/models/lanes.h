@@ -13,6 +13,7 @@
 #include "gui/models/mip_index.h"
 #include "gui/models/palette.h"
 #include "gui/models/time_mapping.h"
+#include "profiler/trace/activity_columns.h"
 #include "profiler/trace/columns.h"
 
 namespace hc::gui {
@@ -102,8 +103,8 @@ class ActivityCollector;
 struct LaneExtras {
     const std::vector<trace::RecallRecord>* recall = nullptr;
     ActivityCollector* activity = nullptr;  ///< emptied
-    std::vector<QString> strings = {};      ///< by trace::StringId
-    std::vector<trace::Launch> launches = {};
+    const trace::Strings* strings = nullptr;    ///< beside the activity
+    const trace::Launches* launches = nullptr;  ///< beside the activity
 };
 
 [[nodiscard]] LaneSet build_lanes(const trace::RunData& data,
