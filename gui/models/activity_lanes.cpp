@@ -254,46 +254,39 @@ void ActivityCollector::name_tracks(LaneSet& set, const ActivityDetails& details
         const QString text = details.string(id);
         return texts.id(id, text.isEmpty() ? QString("unnamed") : text, hue_for(text));
     };
+    const auto name_of = [&](LaneKind kind, std::uint32_t raw) {
+        const auto id = static_cast<std::int32_t>(raw);
+        switch (kind) {
+            case LaneKind::kKernels: {
+                if (raw >= details.launches.size()) return text_name(-1, hue_of_text);
+                const trace::Launch& launch = details.launches[raw];
+                return text_name(launch.short_name >= 0 ? launch.short_name : launch.name,
+                                 hue_of_text);
+            }
+            case LaneKind::kCopies:
+                return kinds.id(id, "copy " + copy_direction(id), hue_of_copy(id));
+            case LaneKind::kSets:
+                return kinds.id(-1, "memory set", Hue::kApiMemory);
+            case LaneKind::kSyncs:
+                return kinds.id(-2 - id, sync_name(id), Hue::kApiSync);
+            case LaneKind::kApi:
+                return text_name(id, hue_of_api);
+            default:
+                return text_name(id, hue_of_text);
+        }
+    };
+    constexpr std::uint32_t kUnknown = 0xffffffff;
+    // Ids of one kind are small numbers: an array of them beats any map.
+    std::vector<std::uint32_t> known;
+    std::optional<LaneKind> kind_known;
     for (auto& [key, columns] : tracks_) {
-        const LaneKind kind = key.first;
-        // Neighbours often share a name: the last one is kept.
-        std::uint32_t raw = 0, known = 0;
-        bool any = false;
+        if (kind_known != key.first) known.clear();
+        kind_known = key.first;
         for (std::uint32_t& name : columns.name) {
-            if (any && name == raw) {
-                name = known;
-                continue;
-            }
-            raw = name;
-            any = true;
-            const auto id = static_cast<std::int32_t>(raw);
-            switch (kind) {
-                case LaneKind::kKernels: {
-                    const bool there = raw < details.launches.size();
-                    const trace::Launch* launch = there ? &details.launches[raw] : nullptr;
-                    const std::int32_t text = launch == nullptr            ? -1
-                                              : launch->short_name >= 0    ? launch->short_name
-                                                                           : launch->name;
-                    known = text_name(text, hue_of_text);
-                    break;
-                }
-                case LaneKind::kCopies:
-                    known = kinds.id(id, "copy " + copy_direction(id), hue_of_copy(id));
-                    break;
-                case LaneKind::kSets:
-                    known = kinds.id(-1, "memory set", Hue::kApiMemory);
-                    break;
-                case LaneKind::kSyncs:
-                    known = kinds.id(-2 - id, sync_name(id), Hue::kApiSync);
-                    break;
-                case LaneKind::kApi:
-                    known = text_name(id, hue_of_api);
-                    break;
-                default:
-                    known = text_name(id, hue_of_text);
-                    break;
-            }
-            name = known;
+            const std::size_t slot = std::size_t{name + 1};  // -1, no name, wraps to 0
+            if (slot >= known.size()) known.resize(slot + 1, kUnknown);
+            if (known[slot] == kUnknown) known[slot] = name_of(key.first, name);
+            name = known[slot];
         }
     }
 }
