@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <map>
 #include <unordered_map>
 
@@ -32,6 +33,7 @@ struct DecodeOp {
     OpKind kind{};
     std::int32_t layer = 0;
     double size = 0;
+    std::int64_t rows = 0;
     double time_ns = 0;  // without waiting
     double share = 0;    // of it beside a transfer
 };
@@ -55,7 +57,8 @@ std::vector<DecodeOp> decode_ops(const trace::RunData& run) {
         const auto time = static_cast<double>(end - start);
         const bool own = is_transfer(kind);
         ops.push_back({kind, run.ops.layer[i],
-                       depends_on_rows(kind) ? static_cast<double>(run.ops.rows[i]) : 0.0, time,
+                       depends_on_rows(kind) ? static_cast<double>(run.ops.rows[i]) : 0.0,
+                       run.ops.rows[i], time,
                        own ? 0.0 : static_cast<double>(transfers.beside(start, end)) / time});
     }
     return ops;
@@ -67,19 +70,20 @@ bool is_dense(OpKind kind) {
 }
 
 /// How much slower the machine was in `ops` than in `reference`: by the matrix products, which
-/// are the same in both. Other programs and the clock change between runs; the line through
-/// several runs must not take that for a matter of rows.
+/// are the same in both where they have as many tokens. Other programs and the clock change between
+/// runs; the line through several runs must not take that for a matter of rows.
 double slowness(const std::vector<DecodeOp>& ops, const std::vector<DecodeOp>& reference) {
     const auto medians = [](const std::vector<DecodeOp>& from) {
-        std::map<OpKind, std::vector<double>> times;
+        std::map<std::pair<OpKind, std::int64_t>, std::vector<double>> times;
         for (const DecodeOp& op : from) {
-            if (is_dense(op.kind) && op.share < kAloneShare) times[op.kind].push_back(op.time_ns);
+            if (!is_dense(op.kind) || op.share >= kAloneShare) continue;
+            times[{op.kind, op.rows}].push_back(op.time_ns);
         }
-        std::map<OpKind, double> result;
+        std::map<std::pair<OpKind, std::int64_t>, double> result;
         for (auto& [kind, values] : times) result[kind] = median_of(values);
         return result;
     };
-    const std::map<OpKind, double> ours = medians(ops);
+    const auto ours = medians(ops);
     double sum = 0;
     double reference_sum = 0;
     for (const auto& [kind, time] : medians(reference)) {
@@ -109,18 +113,27 @@ void add_interference(const std::vector<DecodeOp>& ops, std::vector<double>& fac
 }  // namespace
 
 std::vector<std::int64_t> blocked_ns(const trace::RunData& run) {
-    std::unordered_map<std::int64_t, std::int64_t> by_op;
+    struct Wait {
+        std::int64_t exposed_ns = 0;
+        std::int64_t transfer_end_ns = std::numeric_limits<std::int64_t>::min();
+    };
+    std::unordered_map<std::int64_t, Wait> by_op;
     for (const FetchRecord& fetch : run.fetches) {
-        if (fetch.commit_op >= 0 && fetch.exposed_ns > 0)
-            by_op[fetch.commit_op] += fetch.exposed_ns;
+        if (fetch.commit_op < 0 || fetch.exposed_ns <= 0) continue;
+        Wait& wait = by_op[fetch.commit_op];
+        wait.exposed_ns += fetch.exposed_ns;
+        wait.transfer_end_ns = std::max(wait.transfer_end_ns, fetch.end_ns);
     }
     std::vector<std::int64_t> blocked(run.ops.size(), 0);
     if (by_op.empty()) return blocked;
     for (std::size_t i = 0; i < run.ops.size(); ++i) {
         const auto found = by_op.find(run.ops.op_id[i]);
         if (found == by_op.end() || run.ops.kind[i] != OpKind::kCommit) continue;
-        blocked[i] = std::min(found->second,
-                              std::max<std::int64_t>(0, run.ops.end_ns[i] - run.ops.start_ns[i]));
+        // A stream on a device waits before its commit, a thread inside it.
+        const std::int64_t start = run.ops.start_ns[i];
+        if (found->second.transfer_end_ns <= start) continue;
+        blocked[i] = std::min(found->second.exposed_ns,
+                              std::max<std::int64_t>(0, run.ops.end_ns[i] - start));
     }
     return blocked;
 }
@@ -128,6 +141,7 @@ std::vector<std::int64_t> blocked_ns(const trace::RunData& run) {
 OpCosts::OpCosts(std::span<const trace::RunData* const> runs) {
     KindSamples alone;
     KindSamples all;
+    KindSamples tokens;
     std::vector<double> factors;
     std::vector<DecodeOp> reference;
     for (const trace::RunData* run : runs) {
@@ -137,7 +151,11 @@ OpCosts::OpCosts(std::span<const trace::RunData* const> runs) {
         for (const DecodeOp& op : ops) {
             const auto kind = static_cast<std::size_t>(op.kind);
             all[kind].push_back({op.size, op.time_ns * speed});
-            if (op.share < kAloneShare) alone[kind].push_back({op.size, op.time_ns * speed});
+            if (op.share >= kAloneShare) continue;
+            alone[kind].push_back({op.size, op.time_ns * speed});
+            if (!depends_on_rows(op.kind) && op.rows > 0) {
+                tokens[kind].push_back({static_cast<double>(op.rows), op.time_ns * speed});
+            }
         }
         if (reference.empty()) reference = std::move(ops);
     }
@@ -146,6 +164,12 @@ OpCosts::OpCosts(std::span<const trace::RunData* const> runs) {
         // Disturbed ones only where there is little else.
         const bool enough = alone[kind].size() * 4 >= all[kind].size();
         fits_[kind] = fit_line(std::move(enough ? alone[kind] : all[kind]));
+    }
+    for (std::size_t kind = 0; kind < token_fits_.size(); ++kind) {
+        if (tokens[kind].empty()) continue;
+        LinearFit fit = fit_line(std::move(tokens[kind]));
+        // One batch size says nothing of another.
+        if (fit.kind == FitKind::kLine) token_fits_[kind] = fit;
     }
     if (factors.size() >= kLeastDisturbed) {
         interference_ = std::clamp(median_of(factors), 0.0, kLargestInterference);
@@ -177,6 +201,27 @@ std::int64_t OpCosts::rescale(OpKind kind, std::int64_t recorded_ns, double old_
     // A broken file must not overflow.
     return std::llround(
         std::min(4e18, static_cast<double>(recorded_ns) * fit.at(new_size) / old_ns));
+}
+
+const LinearFit* OpCosts::find_tokens(OpKind kind) const {
+    const auto& fit = token_fits_[static_cast<std::size_t>(kind)];
+    return fit ? &*fit : nullptr;
+}
+
+std::int64_t OpCosts::rescale_tokens(OpKind kind, std::int64_t recorded_ns, double old_tokens,
+                                     double new_tokens) const {
+    if (old_tokens == new_tokens || recorded_ns <= 0) return recorded_ns;
+    const LinearFit* fit = find_tokens(kind);
+    if (fit == nullptr) {
+        throw_refused(fmt::format(
+            "'{}' was recorded at one batch size only, so there are no data for another: record a "
+            "run of another batch, in this trace or in one named by --costs-from",
+            op_kind_name(kind)));
+    }
+    const double old_ns = fit->at(old_tokens);
+    if (!(old_ns > 0)) return recorded_ns;
+    return std::llround(
+        std::min(4e18, static_cast<double>(recorded_ns) * fit->at(new_tokens) / old_ns));
 }
 
 }  // namespace hc::sim

@@ -31,13 +31,23 @@ public:
     [[nodiscard]] std::int64_t rescale(OpKind kind, std::int64_t recorded_ns, double old_size,
                                        double new_size) const;
 
+    /// The same for an operation whose time depends on the tokens of a step (every kind that does
+    /// not depend on rows). Throws Error(kRefused) unless runs of several batch sizes were
+    /// recorded.
+    [[nodiscard]] std::int64_t rescale_tokens(OpKind kind, std::int64_t recorded_ns,
+                                              double old_tokens, double new_tokens) const;
+    /// Cost over tokens; nullptr where one batch size was recorded.
+    [[nodiscard]] const LinearFit* find_tokens(OpKind kind) const;
+
     /// Extra time of computation beside a transfer, as a factor (0: none measured), robustly
     /// over kinds: Σ(time - alone) / Σ(alone * overlapped share), alone = median of the same
     /// kind and layer in steps without a transfer.
     [[nodiscard]] double interference() const { return interference_; }
 
 private:
-    std::array<std::optional<LinearFit>, static_cast<std::size_t>(OpKind::kCount)> fits_;
+    using Fits = std::array<std::optional<LinearFit>, static_cast<std::size_t>(OpKind::kCount)>;
+    Fits fits_;
+    Fits token_fits_;
     double interference_ = 0;
 };
 

@@ -36,7 +36,19 @@ double number_or_zero(const trace::Value* value) {
 }  // namespace
 
 MachineModel::MachineModel(const MachineSpec& target, const std::vector<trace::Value>& source,
-                           const std::string& source_backend) {
+                           const std::string& source_backend, const std::string& source_device) {
+    if (target.kind == MachineKind::kGpu && source_backend == "cuda") {
+        gpu_ = true;
+        std::vector<trace::Value> values = source;
+        const MachineSpec* known = find_device(source_device);
+        if (find(values, "memory_bandwidth_GBps") == nullptr && known != nullptr) {
+            values.insert(values.end(), known->values.begin(), known->values.end());
+            notes_.push_back(fmt::format(
+                "values of the recording's machine are the catalogue's ({})", known->id));
+        }
+        compare_gpus(target, values);
+        return;
+    }
     if (target.kind == MachineKind::kGpu) {
         throw_refused(fmt::format(
             "machine '{}' is a GPU and the trace was recorded on the {} backend: its kernels, "
@@ -44,7 +56,7 @@ MachineModel::MachineModel(const MachineSpec& target, const std::vector<trace::V
             "GPU to predict for one",
             target.id, source_backend));
     }
-    if (source_backend != "cpu") {
+    if (source_backend != "cpu" && !is_link(target)) {
         throw_refused(
             fmt::format("machine '{}' is a CPU and the trace was recorded on the {} "
                         "backend: only CPU recordings are scaled to CPU machines",
@@ -116,6 +128,93 @@ void MachineModel::compare(const MachineSpec& target, const std::vector<trace::V
         "of an operation to stay as recorded");
 }
 
+/// Source's number over the target's, by which times of what it bounds grow; 0 unless both are
+/// known.
+double MachineModel::ratio_of(const MachineSpec& target, const std::vector<trace::Value>& source,
+                              const char* name) {
+    const trace::Value* of_target = hc::sim::find(target.values, name);
+    const trace::Value* of_source = hc::sim::find(source, name);
+    if (of_target == nullptr || of_source == nullptr) return 0;
+    target_measured_ = target_measured_ && of_target->origin == trace::ValueOrigin::kMeasured;
+    return of_source->number / of_target->number;
+}
+
+void MachineModel::compare_gpus(const MachineSpec& target,
+                                const std::vector<trace::Value>& source) {
+    for (const char* name : {"memory_bandwidth_GBps", "h2d_GBps"}) {
+        (void)target.require(name);
+        if (find(source, name) == nullptr) {
+            throw_refused(fmt::format(
+                "the trace holds no {} of the GPU it was recorded on, and the catalogue does not "
+                "know that GPU: predicting for '{}' compares with it; name its file, written by "
+                "'hcprof hardware measure', with --source-machine",
+                name, target.id));
+        }
+    }
+    // As times: a larger number is a shorter time.
+    source_.read_gbps = 1;
+    target_.read_gbps = 1 / ratio_of(target, source, "memory_bandwidth_GBps");
+    copy_factor_ = ratio_of(target, source, "h2d_GBps");
+    const trace::Value* of_source = find(source, "bf16_TFLOPs");
+    const double flops_factor = ratio_of(target, source, "bf16_TFLOPs");
+    const double bandwidth = find(source, "memory_bandwidth_GBps")->number;
+    if (of_source != nullptr && flops_factor > 0) {
+        // In the same unit as read_gbps: operations in the time of a byte.
+        source_.fp32 = of_source->number * 1e3 / bandwidth;
+        target_.fp32 = source_.fp32 / flops_factor;
+        fp32_known_ = true;
+    } else {
+        notes_.push_back(
+            "bf16 speed is not known of both machines: every operation is taken to be bound by "
+            "memory bandwidth");
+    }
+    const trace::Value* launch = find(source, "launch_us");
+    const double slower_launch = ratio_of(target, source, "launch_us");
+    if (launch != nullptr && slower_launch > 0) {
+        launch_ns_ = launch->number * 1e3;
+        launch_factor_ = 1 / slower_launch;  // a time, not a speed
+    } else {
+        notes_.push_back("an empty kernel's time is not known of both machines: taken as equal");
+    }
+    attention_factor_ = ratio_of(target, source, "attention_GBps");
+    matmul_factor_ = ratio_of(target, source, "matmul_GBps");
+    gather_factor_ = ratio_of(target, source, "gather_GBps");
+    if (attention_factor_ == 0 || matmul_factor_ == 0) {
+        notes_.push_back(
+            "efficiencies of attention and products were not measured on both machines: what the "
+            "recording reached of its bandwidth is taken over to the target");
+    }
+    const double interference = ratio_of(target, source, "interference");
+    if (interference > 0) interference_factor_ = 1 / interference;  // a share, not a speed
+    notes_.push_back(
+        "pauses between operations are the host's and stay as recorded; caches and grids of less "
+        "than a wave are not modelled");
+}
+
+std::int64_t MachineModel::rescale_on_gpu(const OpWork& work, std::int64_t time_ns,
+                                          double floor_ns) const {
+    if (work.kind == OpKind::kFetch) {
+        return to_ns(static_cast<double>(time_ns) *
+                     (gather_factor_ > 0 ? gather_factor_ : copy_factor_));
+    }
+    const double floor = std::min(std::max(launch_ns_, floor_ns), static_cast<double>(time_ns));
+    const double bound = static_cast<double>(time_ns) - floor;
+    double factor = 0;
+    if (work.kind == OpKind::kAttention) factor = attention_factor_;
+    if (work.kind == OpKind::kQkv || work.kind == OpKind::kAttnOut || work.kind == OpKind::kMlp ||
+        work.kind == OpKind::kLmHead) {
+        factor = matmul_factor_;
+    }
+    if (factor == 0) {
+        const auto limit = [&](const Rates& rates) {
+            const double memory = std::max(work.bytes, 1.0) / rates.read_gbps;
+            return fp32_known_ ? std::max(memory, work.flops / rates.fp32) : memory;
+        };
+        factor = limit(target_) / limit(source_);
+    }
+    return to_ns(floor * launch_factor_ + bound * factor);
+}
+
 double MachineModel::compute_rate(const Rates& rates, bool reduced_precision) const {
     if (reduced_precision && int8_known_) return rates.int8;
     return fp32_known_ ? rates.fp32 : 0.0;
@@ -132,6 +231,7 @@ std::int64_t MachineModel::rescale_fetch(const OpWork& work, std::int64_t time_n
 
 std::int64_t MachineModel::rescale(const OpWork& work, std::int64_t time_ns, double floor_ns,
                                    bool reduced_precision) const {
+    if (gpu_) return rescale_on_gpu(work, time_ns, floor_ns);
     if (work.kind == OpKind::kFetch) return rescale_fetch(work, time_ns);
     if (link_only_) return time_ns;
     if (work.kind == OpKind::kCommit) {

@@ -105,6 +105,14 @@ const std::vector<MachineSpec>& catalogue() {
     return machines;
 }
 
+const MachineSpec* find_device(std::string_view device_name) {
+    for (const MachineSpec& machine : catalogue()) {
+        const auto& names = machine.device_names;
+        if (std::find(names.begin(), names.end(), device_name) != names.end()) return &machine;
+    }
+    return nullptr;
+}
+
 MachineSpec find_machine(const std::string& id_or_file) {
     for (const MachineSpec& machine : catalogue()) {
         if (machine.id == id_or_file) return machine;

@@ -17,7 +17,8 @@ struct MachineSpec {
     std::string id;  ///< what the user types: "epyc-9654-2c", "h100-sxm"
     std::string name;
     MachineKind kind = MachineKind::kGpu;
-    std::vector<trace::Value> values;  ///< names are listed in docs/catalogue.md
+    std::vector<trace::Value> values;       ///< names are listed in docs/catalogue.md
+    std::vector<std::string> device_names;  ///< what a driver calls it, where known
 
     /// The value of that name, of several the one with the best origin (measured, fitted,
     /// catalogue, assumed); nullptr: not known.
@@ -32,6 +33,8 @@ struct MachineSpec {
 
 /// The catalogue compiled in from simulator/hardware/machines/*.json, ordered by id.
 [[nodiscard]] const std::vector<MachineSpec>& catalogue();
+/// The machine of the catalogue that a driver gives this name; nullptr: none, or not known.
+[[nodiscard]] const MachineSpec* find_device(std::string_view device_name);
 /// A machine by id, or from a JSON file when `id_or_file` names one. Throws Error(kUsage)
 /// listing near ids, Error(kInput) for a broken file.
 [[nodiscard]] MachineSpec find_machine(const std::string& id_or_file);

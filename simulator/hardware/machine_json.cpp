@@ -18,6 +18,7 @@ constexpr int kVersion = 1;
 constexpr std::size_t kMaxBytes = std::size_t{4} << 20;
 constexpr std::size_t kMaxMachines = 1000;
 constexpr std::size_t kMaxValues = 1000;  // of one machine
+constexpr std::size_t kMaxNames = 20;     // of one machine's device
 constexpr std::size_t kMaxText = 400;     // bytes of one string
 constexpr std::string_view kOneFormat = "hcprof-machine";
 constexpr std::string_view kManyFormat = "hcprof-machines";
@@ -129,6 +130,15 @@ MachineSpec machine_of(const Json& object, const std::string& where) {
         fail(here, fmt::format("kind '{:.40}', expected cpu or gpu", kind));
     }
     machine.kind = kind == "cpu" ? MachineKind::kCpu : MachineKind::kGpu;
+    if (object.contains("device_names")) {
+        const Json& names = object["device_names"];
+        if (!names.is_array() || names.size() > kMaxNames) {
+            fail(here, fmt::format("'device_names' is no array of at most {}", kMaxNames));
+        }
+        for (const Json& name : names) {
+            machine.device_names.push_back(text({{"name", name}}, "name", here));
+        }
+    }
     const Json& values = member(object, "values", here);
     if (!values.is_array()) fail(here, "'values' is no array");
     if (values.size() > kMaxValues) {
@@ -159,7 +169,7 @@ void check_format(const Json& object, std::string_view format, const std::string
 MachineSpec parse_machine(std::string_view text, const std::string& name) {
     const Json json = parse(text, name);
     check_format(json, kOneFormat, name);
-    check_keys(json, {"format", "version", "id", "name", "kind", "values"}, name);
+    check_keys(json, {"format", "version", "id", "name", "kind", "device_names", "values"}, name);
     return machine_of(json, name);
 }
 
@@ -174,7 +184,7 @@ std::vector<MachineSpec> parse_machines(std::string_view text, const std::string
     std::vector<MachineSpec> machines;
     std::set<std::string> ids;
     for (const Json& object : list) {
-        check_keys(object, {"id", "name", "kind", "values"}, name);
+        check_keys(object, {"id", "name", "kind", "device_names", "values"}, name);
         machines.push_back(machine_of(object, name));
         if (!ids.insert(machines.back().id).second) {
             fail(name, fmt::format("machine '{}' stands twice", machines.back().id));
@@ -190,6 +200,7 @@ std::string to_json(const MachineSpec& machine) {
     json["id"] = machine.id;
     json["name"] = machine.name;
     json["kind"] = machine.kind == MachineKind::kCpu ? "cpu" : "gpu";
+    if (!machine.device_names.empty()) json["device_names"] = machine.device_names;
     json["values"] = Json::array();
     for (const trace::Value& value : machine.values) {
         Json entry;
@@ -231,6 +242,13 @@ const std::vector<ValueName>& value_names() {
         {"bidirectional_d2h_GBps", "GB/s", "device to host while the other direction is busy"},
         {"copy_engines", "1", "asyncEngineCount or its like"},
         {"launch_us", "us", "an empty kernel, one after the other"},
+        {"h2d_latency_us", "us", "host to device, the part that does not grow with bytes"},
+        {"d2h_latency_us", "us", "device to host, the part that does not grow with bytes"},
+        {"gather_GBps", "GB/s", "rows read from pinned host memory by a kernel"},
+        {"attention_GBps", "GB/s", "KV read by decode attention"},
+        {"matmul_GBps", "GB/s", "weights read by the products of a decode step"},
+        {"interference", "1", "extra time of reading memory beside a transfer, as a share"},
+        {"copy_latency_us", "us", "gathering one row by one thread"},
     };
     return names;
 }

@@ -49,19 +49,6 @@ std::optional<double> largest_ratio(const HeadProfile& profile, policy::Settings
     return low;
 }
 
-void check_depth(const ScoreIndex& scores, const HeadProfile& profile,
-                 const policy::Settings& settings, std::int64_t need) {
-    if (need <= scores.depth()) return;
-    const auto largest = largest_ratio(profile, settings, scores.prompt(), scores.depth());
-    const std::string limit =
-        largest ? fmt::format("the largest ratio it can answer is {:.3f}", *largest - 5e-4)
-                : std::string("no ratio can be answered from it");
-    throw_refused(
-        fmt::format("ratio {} needs the best {} of {} prompt positions, and the drift "
-                    "trace holds {}: {}; record a drift trace with a larger k",
-                    settings.ratio, need, scores.prompt(), scores.depth(), limit));
-}
-
 /// The policy of one sequence with its rows and its open fetches.
 class SequenceReplay {
 public:
@@ -72,6 +59,7 @@ public:
           profile_(profile),
           settings_(settings),
           sequence_(sequence),
+          row_sequence_(sequence % scores.sequences()),
           offset_(first_step - 1),
           policy_(profile, budgets, settings),
           everything_(budgets.base >= scores.prompt()),
@@ -83,7 +71,7 @@ public:
     }
 
     void prefill() {
-        const std::int64_t prompt_step = scores_.prompt_step(sequence_);
+        const std::int64_t prompt_step = scores_.prompt_step(row_sequence_);
         for (std::int32_t layer = 0; layer < profile_.num_layers; ++layer) {
             for (std::int32_t head = 0; head < profile_.num_kv_heads; ++head) {
                 const HeadId id{layer, head};
@@ -132,15 +120,7 @@ private:
         const auto prompt = static_cast<std::size_t>(scores_.prompt());
         // Everything is kept: order does not matter, and short rows will do.
         if (everything_) return policy::ScoreRow::ranked(all_, prompt);
-        const std::span<const Position> ranked = scores_.row(sequence_, head, step);
-        if (ranked.empty()) {
-            throw_refused(
-                fmt::format("the drift trace holds no scores of sequence {}, layer {}, head {} at "
-                            "step {}: it was "
-                            "recorded with other heads or ends earlier",
-                            sequence_, head.layer, head.head, step));
-        }
-        return policy::ScoreRow::ranked(ranked, prompt);
+        return policy::ScoreRow::ranked(scores_.require(row_sequence_, head, step), prompt);
     }
 
     void check(HeadId pivot, std::int64_t step) {
@@ -214,7 +194,8 @@ private:
     const HeadProfile& profile_;
     const policy::Settings& settings_;
     std::int32_t sequence_;
-    std::int64_t offset_;  // the policy counts decode steps from 1
+    std::int32_t row_sequence_;  // whose rows it uses
+    std::int64_t offset_;        // the policy counts decode steps from 1
     policy::HeteroCachePolicy policy_;
     bool everything_;
     Positions all_;
@@ -224,6 +205,20 @@ private:
 };
 
 }  // namespace
+
+void check_depth(const ScoreIndex& scores, const HeadProfile& profile,
+                 const policy::Settings& settings, const policy::Budgets& budgets) {
+    const std::int64_t need = needed_depth(profile, budgets);
+    if (need <= scores.depth()) return;
+    const auto largest = largest_ratio(profile, settings, scores.prompt(), scores.depth());
+    const std::string limit =
+        largest ? fmt::format("the largest ratio it can answer is {:.3f}", *largest - 5e-4)
+                : std::string("no ratio can be answered from it");
+    throw_refused(
+        fmt::format("ratio {} needs the best {} of {} prompt positions, and the drift "
+                    "trace holds {}: {}; record a drift trace with a larger k",
+                    settings.ratio, need, scores.prompt(), scores.depth(), limit));
+}
 
 ScoreIndex::ScoreIndex(const trace::RunData& attention, std::int32_t num_layers,
                        std::int32_t num_kv_heads)
@@ -291,6 +286,18 @@ std::span<const Position> ScoreIndex::row(std::int32_t sequence, HeadId head,
     return row == nullptr ? std::span<const Position>{} : std::span<const Position>(row->ranked);
 }
 
+std::span<const Position> ScoreIndex::require(std::int32_t sequence, HeadId head,
+                                              std::int64_t step) const {
+    const std::span<const Position> ranked = row(sequence, head, step);
+    if (ranked.empty()) {
+        throw_refused(fmt::format(
+            "the drift trace holds no scores of sequence {}, layer {}, head {} at step {}: it was "
+            "recorded with other heads or ends earlier",
+            sequence, head.layer, head.head, step));
+    }
+    return ranked;
+}
+
 Decisions replay_policy(const ScoreIndex& scores, const HeadProfile& profile,
                         const policy::Settings& settings, std::int64_t first_step,
                         std::int64_t last_step, std::int32_t num_sequences) {
@@ -298,11 +305,7 @@ Decisions replay_policy(const ScoreIndex& scores, const HeadProfile& profile,
     Decisions decisions;
     decisions.budgets = policy::compute_budgets(profile, scores.prompt(), settings);
     if (decisions.budgets.base < scores.prompt()) {
-        check_depth(scores, profile, settings, needed_depth(profile, decisions.budgets));
-    }
-    if (num_sequences > scores.sequences()) {
-        throw_refused(fmt::format("the drift trace holds {} sequences, the run has {}",
-                                  scores.sequences(), num_sequences));
+        check_depth(scores, profile, settings, decisions.budgets);
     }
     std::vector<SequenceReplay> sequences;
     sequences.reserve(static_cast<std::size_t>(num_sequences));

@@ -31,6 +31,9 @@ public:
     /// Ranked positions, empty where nothing was recorded.
     [[nodiscard]] std::span<const Position> row(std::int32_t sequence, HeadId head,
                                                 std::int64_t step) const;
+    /// The same; throws Error(kRefused) where nothing was recorded.
+    [[nodiscard]] std::span<const Position> require(std::int32_t sequence, HeadId head,
+                                                    std::int64_t step) const;
 
 private:
     [[nodiscard]] std::size_t at(std::int32_t sequence, HeadId head, std::int64_t step) const;
@@ -44,6 +47,11 @@ private:
     std::vector<std::int64_t> prompt_step_;     // [sequence]
     std::vector<const AttentionRecord*> rows_;  // [sequence][head][step]
 };
+
+/// Throws Error(kRefused) naming the largest ratio that can be asked when the rows are too short
+/// for `budgets`.
+void check_depth(const ScoreIndex& scores, const HeadProfile& profile,
+                 const policy::Settings& settings, const policy::Budgets& budgets);
 
 struct FetchDecision {
     std::size_t check = 0;  ///< index into Decisions::checks
@@ -67,9 +75,9 @@ struct Decisions {
                                          ///< the fetch
 };
 
-/// Replays HeteroCache for sequences 0..sequences-1 over decode steps 1..steps. Throws
-/// Error(kRefused) naming the largest ratio that can be asked when the rows are too short for
-/// `settings`, and when pivots or compressed heads of the profile have no rows.
+/// Replays HeteroCache for sequences 0..sequences-1 over decode steps 1..steps; sequences beyond
+/// those recorded repeat them in turn. Throws as check_depth(), and Error(kRefused) when pivots or
+/// compressed heads of the profile have no rows.
 [[nodiscard]] Decisions replay_policy(const ScoreIndex& scores, const HeadProfile& profile,
                                       const policy::Settings& settings, std::int64_t first_step,
                                       std::int64_t last_step, std::int32_t sequences);

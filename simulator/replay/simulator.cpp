@@ -58,7 +58,16 @@ void Simulator::Impl::prepare_costs(const std::vector<trace::RunData>& others) {
     costs.emplace(fitted);
     // Again, with the slowdown beside transfers taken out.
     if (costs->interference() > 0) parts = take_apart(source, costs->interference());
-    if (with_checks != nullptr) donor = take_apart(*with_checks, costs->interference());
+    if (with_checks != nullptr) {
+        donor = take_apart(*with_checks, costs->interference());
+        donor_run = with_checks->run;
+    }
+    patterns.emplace(parts);
+}
+
+void Simulator::Impl::prepare_told(const trace::Run& run, const config::RunParameters& parameters) {
+    if (run.drift != "synthetic" || told) return;
+    told = told_drift(parameters.synthetic, fmt::format("run {}", run.id));
 }
 
 void Simulator::Impl::prepare_policy() {
@@ -68,6 +77,14 @@ void Simulator::Impl::prepare_policy() {
     profile = parts.heterocache ? parts.parameters.profile : captured.profile;
     if (!profile) profile = parts.parameters.profile;
     base_settings = parts.heterocache ? parts.parameters.settings : captured.settings;
+    prepare_told(source.run, parts.parameters);
+    if (donor && !parts.heterocache) {
+        prepare_told(donor_run, donor->parameters);
+        if (!profile) {
+            profile = donor->parameters.profile;
+            base_settings = donor->parameters.settings;
+        }
+    }
     if (profile && (profile->num_layers != parts.shape.num_layers ||
                     profile->num_kv_heads != parts.shape.num_kv_heads)) {
         throw_input(fmt::format("{}: a head profile of {} x {} heads for a model of {} x {}",
@@ -82,10 +99,16 @@ void Simulator::Impl::prepare_policy() {
     try {
         scores.emplace(judge, static_cast<std::int32_t>(parts.shape.num_layers),
                        static_cast<std::int32_t>(parts.shape.num_kv_heads));
+        probabilities.emplace(judge, static_cast<std::int32_t>(parts.shape.num_layers),
+                              static_cast<std::int32_t>(parts.shape.num_kv_heads));
     } catch (const Error& error) {
         // FullKV can be simulated without; everything else repeats this line.
         if (error.code() != ExitCode::kRefused) throw;
         no_scores = error.what();
+    }
+    if (told && donor && donor->parameters.profile) {
+        donor_budgets = policy::compute_budgets(*donor->parameters.profile, donor->prompt,
+                                                donor->parameters.settings);
     }
     recorded_budgets =
         parts.heterocache
@@ -104,7 +127,7 @@ void Simulator::Impl::prepare(std::vector<trace::RunData> others) {
 }
 
 Simulator::Simulator(const trace::Trace& trace, trace::RunId source, trace::RunId attention,
-                     Progress& progress)
+                     Progress& progress, const SimulatorExtras& extras)
     : impl_(std::make_unique<Impl>()) {
     const trace::Run& run = trace.run(source);
     impl_->attention_is_source = source == attention;
@@ -122,6 +145,16 @@ Simulator::Simulator(const trace::Trace& trace, trace::RunId source, trace::RunI
         }
         others.push_back(trace.read(other.id, {.operations = true, .attention = false}, progress));
     }
+    for (const trace::Trace* more : extras.cost_traces) {
+        for (const trace::Run& other : more->runs()) {
+            if (other.origin != trace::Origin::kRecorded || other.model_hash != run.model_hash) {
+                continue;
+            }
+            others.push_back(
+                more->read(other.id, {.operations = true, .attention = false}, progress));
+        }
+    }
+    impl_->values = extras.source_values;
     for (trace::Value& value : trace.values()) {
         const bool ours = value.run == source || value.machine == impl_->source.machine.name;
         if (ours) impl_->values.push_back(std::move(value));
@@ -148,31 +181,45 @@ const trace::RunData& Simulator::attention() const {
     return impl_->judged_by();
 }
 
+const HeadProfile* Simulator::heads() const {
+    return impl_->profile ? &*impl_->profile : nullptr;
+}
+const policy::Settings& Simulator::settings() const {
+    return impl_->base_settings;
+}
+const OpCosts& Simulator::costs() const {
+    return *impl_->costs;
+}
+
+Question Simulator::Impl::ask(const Scenario& scenario, Prediction& out) const {
+    out.scenario = scenario;
+    Question question;
+    if (scenario.machine) {
+        question.machine.emplace(*scenario.machine, values, source.run.backend,
+                                 source.machine.name);
+    }
+    question.plan = plan(scenario);
+    question.steps = replayable_steps(question.plan, out);
+    return question;
+}
+
 Prediction Simulator::simulate(const Scenario& scenario) const {
     const Impl& impl = *impl_;
     Prediction out;
-    out.scenario = scenario;
-    std::optional<MachineModel> machine;
-    if (scenario.machine) {
-        machine.emplace(*scenario.machine, impl.values, impl.source.run.backend);
-    }
-    const Plan plan = impl.plan(scenario);
-    const std::size_t steps = impl.replayable_steps(plan, out);
+    const Question question = impl.ask(scenario, out);
+    const Plan& plan = question.plan;
     std::shared_ptr<const JudgedDecisions> judged;
     const Decisions* decisions = nullptr;
     if (plan.heterocache) {
-        judged = impl.decide(plan, impl.parts.steps[steps - 1].step);
+        judged = impl.decide(plan, impl.parts.steps[question.steps - 1].step);
         decisions = &judged->decisions;
         if (!plan.extrapolated) out.recall = judged->recall;
-        if (!impl.attention_is_source && impl.source.run.policy == "heterocache") {
-            out.notes.push_back(
-                "decisions come from full attention's scores: the run's own would "
-                "differ where its retrieval changed its hidden states");
-        }
+        impl.note_decisions(plan, out);
     }
     Timeline timeline =
-        build_timeline(impl.timeline_input(plan, decisions, machine ? &*machine : nullptr, steps));
-    impl.fill_run(scenario, plan, out);
+        build_timeline(impl.timeline_input(plan, decisions, question.on(), question.steps));
+    impl.fill_run(plan, out);
+    impl.fill_tables(scenario, plan, out);
     out.data.steps = std::move(timeline.steps);
     out.data.ops = std::move(timeline.ops);
     out.data.edges = std::move(timeline.edges);
@@ -180,9 +227,64 @@ Prediction Simulator::simulate(const Scenario& scenario) const {
     if (decisions != nullptr) impl.fill_decisions(plan, *decisions, timeline, out);
     impl.fill_memory(plan, out);
     impl.fill_tokens(plan, out);
-    const Doubt doubt =
-        impl.doubt_of(plan, machine ? &*machine : nullptr, timeline.uncertainty, out);
-    impl.fill_estimates(plan, doubt, out);
+    const analysis::RunMetrics metrics = analysis::run_metrics(out.data, nullptr);
+    if (!plan.heterocache) out.recall = metrics.recall;  // everything is kept
+    RunTimes times;
+    for (std::size_t i = 0; i < out.data.steps.size(); ++i) {
+        times.step_ns.push_back(
+            static_cast<double>(out.data.steps.end_ns[i] - out.data.steps.start_ns[i]));
+        times.tokens += out.data.steps.batch[i];
+    }
+    times.transfer_ns = metrics.transfer.transfer_ns;
+    times.exposed_ns = metrics.transfer.exposed_ns;
+    times.hiding = metrics.transfer.hiding;
+    times.overlap = metrics.transfer.overlap;
+    times.interference = metrics.transfer.interference;
+    const Doubt doubt = impl.doubt_of(plan, question.on(), timeline.uncertainty, out);
+    impl.fill_estimates(std::move(times), doubt, out);
+    return out;
+}
+
+Prediction Simulator::figures(const Scenario& scenario) const {
+    const Impl& impl = *impl_;
+    Prediction out;
+    const Question question = impl.ask(scenario, out);
+    const Plan& plan = question.plan;
+    FigureDecisions decisions;
+    if (plan.heterocache) {
+        decisions = impl.decide_figures(plan, impl.parts.steps[question.steps - 1].step);
+        out.recall = decisions.recall;
+        impl.note_decisions(plan, out);
+    } else {
+        out.recall = analysis::RecallInterval{1, 1};
+    }
+    const TimelineInput input = impl.timeline_input(plan, nullptr, question.on(), question.steps);
+    TimelineFigures figures =
+        figure_timeline(input, plan.heterocache ? &decisions : nullptr, *impl.patterns);
+    impl.fill_run(plan, out);
+    out.notes.insert(out.notes.end(), figures.notes.begin(), figures.notes.end());
+    out.checks = static_cast<std::int64_t>(decisions.checks.size());
+    for (const FigureCheck& check : decisions.checks) out.triggers += check.triggered ? 1 : 0;
+    out.fetches = static_cast<std::int64_t>(decisions.fetches.size());
+    out.rows_fetched = figures.fetched_rows;
+    out.fetch_bytes = figures.fetched_bytes;
+    out.staging_bytes = figures.largest_fetch_bytes;
+    impl.fill_memory_figures(plan, question.steps, out);
+    RunTimes times;
+    times.step_ns = std::move(figures.step_ns);
+    for (std::size_t i = 0; i < question.steps; ++i) times.tokens += input.source.steps[i].batch;
+    times.transfer_ns = figures.transfer_ns;
+    times.exposed_ns = figures.exposed_ns;
+    if (figures.transfer_ns > 0) {
+        const auto transfer = static_cast<double>(figures.transfer_ns);
+        times.hiding = 1 - static_cast<double>(figures.exposed_ns) / transfer;
+        times.overlap = static_cast<double>(figures.overlap_ns) / transfer;
+    }
+    if (figures.beside_alone_ns > 0) {
+        times.interference = figures.beside_ns / figures.beside_alone_ns - 1;
+    }
+    const Doubt doubt = impl.doubt_of(plan, question.on(), figures.uncertainty, out);
+    impl.fill_estimates(std::move(times), doubt, out);
     return out;
 }
 

@@ -8,11 +8,13 @@
 #include <string>
 #include <vector>
 
+#include "engine/core/head_profile.h"
 #include "engine/core/progress.h"
 #include "engine/policy/settings.h"
 #include "profiler/analysis/metrics.h"
 #include "profiler/trace/reader.h"
 #include "profiler/trace/writer.h"
+#include "simulator/cost/op_costs.h"
 #include "simulator/hardware/catalogue.h"
 
 namespace hc::sim {
@@ -37,7 +39,10 @@ struct Scenario {
     std::optional<std::int64_t> prompt_tokens;
     std::optional<std::string> policy;  ///< "fullkv" or "heterocache"
     std::optional<MachineSpec> machine;
-    std::optional<policy::Mode> mode;  ///< "heterocache": the preset of its options
+    std::optional<policy::Mode> mode;   ///< "heterocache": the preset of its options
+    std::optional<std::int32_t> batch;  ///< sequences per step; those beyond the recorded repeat
+    /// Other shares of the budget per head: roles and stars must be those of the recording.
+    std::shared_ptr<const HeadProfile> heads;
 };
 
 struct Estimate {
@@ -55,9 +60,19 @@ struct Prediction {
     Estimate exposed_ns, transfer_ns;
     std::int64_t checks = 0, triggers = 0, fetches = 0, rows_fetched = 0, fetch_bytes = 0;
     std::int64_t kv_pool_bytes = 0, host_tier_bytes = 0;
+    std::int64_t staging_bytes = 0;  ///< of the largest fetch
+    std::int64_t device_bytes = 0;   ///< GPU: everything the engine allocates there; CPU: 0
     std::optional<analysis::RecallInterval> recall;
     /// The simulated run as a trace would hold it: origin simulated, times from 0.
     trace::RunData data;
+};
+
+/// What a trace alone does not tell.
+struct SimulatorExtras {
+    /// More traces whose runs of the same model tell what operations cost (other batches, say).
+    std::vector<const trace::Trace*> cost_traces;
+    /// Values of the recording's machine, before those that the trace holds.
+    std::vector<trace::Value> source_values;
 };
 
 /// Reads what it needs once; simulate() is const and may be called from several threads.
@@ -67,7 +82,7 @@ public:
     /// timings only). `attention`: a run with a drift trace. Throws Error(kRefused) saying what
     /// the trace lacks.
     Simulator(const trace::Trace& trace, trace::RunId source, trace::RunId attention,
-              Progress& progress);
+              Progress& progress, const SimulatorExtras& extras = {});
     /// The same from memory. `others` are recorded runs of the same model: costs are fitted from
     /// them too, where they match in precision and backend. `values` are those of the source's
     /// machine (docs/catalogue.md); predictions for other machines compare with them.
@@ -79,9 +94,18 @@ public:
     /// Throws Error(kRefused) when there are no data for the answer: a ratio that needs more
     /// than the trace's k, a GPU from a CPU trace, a machine without the values it takes.
     [[nodiscard]] Prediction simulate(const Scenario& scenario) const;
+    /// The same figures without the run (`data` holds hc_run's row only), a hundred times sooner:
+    /// for sweeps. Times may differ by a rounding of nanoseconds. `interference` is computation
+    /// beside transfers over the same computation without them, which analysis can only estimate.
+    [[nodiscard]] Prediction figures(const Scenario& scenario) const;
 
     [[nodiscard]] const trace::RunData& source() const;
     [[nodiscard]] const trace::RunData& attention() const;
+    /// Heads and settings that a scenario starts from; nullptr: none are known.
+    [[nodiscard]] const HeadProfile* heads() const;
+    [[nodiscard]] const policy::Settings& settings() const;
+    /// What each kind of operation costs, with the residuals of its fit.
+    [[nodiscard]] const OpCosts& costs() const;
 
     /// The run that a person most likely means: the last recorded heterocache run, and the run
     /// it is judged by.

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "engine/policy/device_memory.h"
 #include "simulator/replay/simulator_impl.h"
 
 namespace hc::sim {
@@ -65,7 +66,7 @@ std::optional<analysis::RecallInterval> Simulator::Impl::recall_of(const Plan& p
     return analysis::run_metrics(judged, &judged_by()).recall;
 }
 
-void Simulator::Impl::fill_run(const Scenario& scenario, const Plan& plan, Prediction& out) const {
+void Simulator::Impl::fill_run(const Plan& plan, Prediction& out) const {
     trace::RunData& data = out.data;
     data.run = source.run;
     data.run.id = -1;
@@ -74,28 +75,51 @@ void Simulator::Impl::fill_run(const Scenario& scenario, const Plan& plan, Predi
     data.run.attention_run = plan.extrapolated ? -1 : judged_by().run.id;
     data.run.policy = plan.heterocache ? "heterocache" : "fullkv";
     data.run.prompt_tokens = plan.prompt;
-    data.run.drift = plan.heterocache ? "trace" : source.run.drift;
+    data.run.batch = plan.batch;
+    data.run.drift = plan.heterocache && !told ? "trace" : source.run.drift;
+    data.run.mode = plan.heterocache ? policy::mode_name(plan.settings.mode) : "";
+    data.run.window = plan.heterocache ? plan.settings.window : 0;
+    data.run.commit_lag = plan.heterocache ? plan.settings.commit_lag : 0;
+}
+
+/// What only a written run needs.
+void Simulator::Impl::fill_tables(const Scenario& scenario, const Plan& plan,
+                                  Prediction& out) const {
+    trace::RunData& data = out.data;
     config::RunParameters parameters = parts.parameters;
     parameters.drift_keep.reset();
     parameters.drift_every.reset();
+    parameters.profile.reset();
     if (plan.heterocache) {
         parameters.settings = plan.settings;
         parameters.profile = *plan.profile;
-        data.run.mode = policy::mode_name(plan.settings.mode);
-        data.run.window = plan.settings.window;
-        data.run.commit_lag = plan.settings.commit_lag;
-    } else {
-        parameters.profile.reset();
-        data.run.mode.clear();
-        data.run.window = 0;
-        data.run.commit_lag = 0;
     }
     data.run.parameters_json = config::to_json(parameters);
     data.machine = source.machine;
     data.machine.run = -1;
     if (scenario.machine) data.machine.name = scenario.machine->name;
-
     data.heads = head_records(plan, plan.budgets);
+}
+
+void Simulator::Impl::note_decisions(const Plan& plan, Prediction& out) const {
+    if (told) {
+        out.notes.push_back(
+            "drift is synthetic: checks trigger by the engine's hash of seed, step and star, "
+            "whatever the threshold; rows of a fetch follow the recorded fetch, or the recorded "
+            "mean, by what the rule asks at the new capacities; recall is not known");
+        return;
+    }
+    if (plan.batch > scores->sequences()) {
+        out.notes.push_back(fmt::format(
+            "{} sequences decide by the scores of the {} recorded, in turn: their fetches come in "
+            "the same steps",
+            plan.batch, scores->sequences()));
+    }
+    if (!attention_is_source && source.run.policy == "heterocache") {
+        out.notes.push_back(
+            "decisions come from full attention's scores: the run's own would "
+            "differ where its retrieval changed its hidden states");
+    }
 }
 
 void Simulator::Impl::fill_decisions(const Plan& plan, const Decisions& made, Timeline& timeline,
@@ -118,30 +142,49 @@ void Simulator::Impl::fill_decisions(const Plan& plan, const Decisions& made, Ti
     if (!plan.extrapolated) out.data.rows = made.rows;
 }
 
-void Simulator::Impl::fill_memory(const Plan& plan, Prediction& out) const {
+/// Sizes that follow from budgets alone, after the last of `steps` decode steps.
+void Simulator::Impl::fill_memory_figures(const Plan& plan, std::size_t steps,
+                                          Prediction& out) const {
     const std::int64_t page = std::max<std::int64_t>(1, parts.parameters.page_size);
-    std::int64_t host_rows = 0;
+    const auto generated = static_cast<std::int64_t>(steps);
     if (plan.heterocache) {
-        host_rows =
-            policy::forecast_memory(*plan.profile, plan.budgets, parts.shape,
-                                    static_cast<std::int64_t>(out.data.steps.size()), batch(), page,
-                                    parts.parameters.element_bytes, plan.settings)
+        out.host_tier_bytes =
+            policy::forecast_memory(*plan.profile, plan.budgets, parts.shape, generated, plan.batch,
+                                    page, parts.parameters.element_bytes, plan.settings)
                 .host_bytes;
     }
-    std::int64_t staging = 0;
-    for (const FetchRecord& fetch : out.data.fetches) staging = std::max(staging, fetch.bytes);
+    out.kv_pool_bytes = pool_bytes(plan.budgets, generated, page, row_bytes(), plan.batch);
+    if (source.run.backend != "cuda") return;
+    policy::DeviceMemoryQuestion question;
+    question.shape = parts.shape;
+    question.profile = plan.heterocache ? plan.profile : nullptr;
+    question.settings = plan.settings;
+    question.prompt = plan.prompt;
+    question.generated = generated + 1;
+    question.batch = plan.batch;
+    question.page_tokens = page;
+    question.synthetic_prefill = source.run.prefill == "synthetic";
+    const policy::DeviceMemoryForecast forecast = policy::forecast_device_memory(question);
+    out.device_bytes = forecast.device_bytes();
+    if (plan.heterocache) out.host_tier_bytes = forecast.host_tier_bytes;
+}
+
+void Simulator::Impl::fill_memory(const Plan& plan, Prediction& out) const {
+    const std::int64_t page = std::max<std::int64_t>(1, parts.parameters.page_size);
+    for (const FetchRecord& fetch : out.data.fetches) {
+        out.staging_bytes = std::max(out.staging_bytes, fetch.bytes);
+    }
+    fill_memory_figures(plan, out.data.steps.size(), out);
     for (std::size_t i = 0; i < out.data.steps.size(); ++i) {
         MemoryRecord memory;
         memory.step = out.data.steps.step[i];
-        memory.pool_used_bytes =
-            pool_bytes(plan.budgets, static_cast<std::int64_t>(i) + 1, page, row_bytes(), batch());
+        memory.pool_used_bytes = pool_bytes(plan.budgets, static_cast<std::int64_t>(i) + 1, page,
+                                            row_bytes(), plan.batch);
         memory.pool_reserved_bytes = memory.pool_used_bytes;
-        memory.host_tier_bytes = host_rows;
-        memory.staging_bytes = staging;
+        memory.host_tier_bytes = out.host_tier_bytes;
+        memory.staging_bytes = out.staging_bytes;
         out.data.memory.push_back(memory);
     }
-    out.kv_pool_bytes = out.data.memory.back().pool_used_bytes;
-    out.host_tier_bytes = host_rows;
 }
 
 void Simulator::Impl::fill_tokens(const Plan& plan, Prediction& out) const {
@@ -157,15 +200,10 @@ void Simulator::Impl::fill_tokens(const Plan& plan, Prediction& out) const {
     }
 }
 
-void Simulator::Impl::fill_estimates(const Plan& plan, const Doubt& doubt, Prediction& out) const {
-    std::vector<double> steps;
-    double tokens = 0;
-    for (std::size_t i = 0; i < out.data.steps.size(); ++i) {
-        steps.push_back(static_cast<double>(out.data.steps.end_ns[i] - out.data.steps.start_ns[i]));
-        tokens += out.data.steps.batch[i];
-    }
+void Simulator::Impl::fill_estimates(RunTimes times, const Doubt& doubt, Prediction& out) const {
+    std::vector<double>& steps = times.step_ns;
     const Estimate mean = estimate_mean(steps, doubt);
-    const double per_step = tokens / static_cast<double>(steps.size()) * 1e9;
+    const double per_step = times.tokens / static_cast<double>(steps.size()) * 1e9;
     if (mean.low > 0) {
         out.tokens_per_s = {per_step / mean.value, per_step / mean.high, per_step / mean.low};
     }
@@ -180,14 +218,12 @@ void Simulator::Impl::fill_estimates(const Plan& plan, const Doubt& doubt, Predi
                         "at the largest step",
                         steps.size(), steps.size() < 59 ? ", 59 for p95" : ""));
     }
-    const analysis::RunMetrics metrics = analysis::run_metrics(out.data, nullptr);
-    if (!plan.heterocache) out.recall = metrics.recall;  // everything is kept
-    out.transfer_ns = estimate_exact(static_cast<double>(metrics.transfer.transfer_ns), doubt);
-    out.exposed_ns = estimate_exact(static_cast<double>(metrics.transfer.exposed_ns), doubt);
-    if (metrics.transfer.hiding) out.hiding = estimate_share(*metrics.transfer.hiding, doubt);
-    if (metrics.transfer.overlap) out.overlap = estimate_share(*metrics.transfer.overlap, doubt);
-    if (metrics.transfer.interference) {
-        const double value = *metrics.transfer.interference;
+    out.transfer_ns = estimate_exact(static_cast<double>(times.transfer_ns), doubt);
+    out.exposed_ns = estimate_exact(static_cast<double>(times.exposed_ns), doubt);
+    if (times.hiding) out.hiding = estimate_share(*times.hiding, doubt);
+    if (times.overlap) out.overlap = estimate_share(*times.overlap, doubt);
+    if (times.interference) {
+        const double value = *times.interference;
         out.interference = Estimate{value, value - std::abs(value) * (1 - doubt.low()),
                                     value + std::abs(value) * (doubt.high() - 1)};
     }
@@ -205,6 +241,18 @@ Doubt Simulator::Impl::doubt_of(const Plan& plan, const MachineModel* machine, d
                         "machine (assumed, not validated)",
                         100 * doubt.machine));
         out.notes.insert(out.notes.end(), machine->notes().begin(), machine->notes().end());
+    }
+    if (plan.batch != batch()) {
+        // Products are the bulk of what a batch changes.
+        const LinearFit* fit = costs->find_tokens(OpKind::kMlp);
+        const bool inside =
+            fit != nullptr && plan.batch >= fit->size_min && plan.batch <= fit->size_max;
+        if (!inside) out.tag = Tag::kExtrapolated;
+        out.notes.push_back(
+            fmt::format("batch {} along a line over recorded batches of {:.0f} to {:.0f}{}",
+                        plan.batch, fit ? fit->size_min : 0.0, fit ? fit->size_max : 0.0,
+                        inside ? "" : ": outside of them"));
+        doubt.model += fit != nullptr ? fit->residual_median : 0;
     }
     if (plan.extrapolated) {
         out.tag = Tag::kExtrapolated;

@@ -140,7 +140,14 @@ public:
           tables_(data),
           transfers_(data),
           blocked_(blocked_ns(data)),
-          gap_(data.ops.size(), 0) {}
+          gap_(data.ops.size(), 0) {
+        for (const FetchRecord& fetch : data.fetches) {
+            // A thread's commit that waits shows it as its own time.
+            if (fetch.commit_op >= 0 && data.run.backend == "cuda") {
+                exposed_[fetch.commit_op] += fetch.exposed_ns;
+            }
+        }
+    }
 
     void steps(SourceRun& run) {
         std::optional<std::int64_t> previous_end;
@@ -205,6 +212,15 @@ private:
             time - static_cast<std::int64_t>(beside * interference_ / (1 + interference_) + 0.5));
     }
 
+    /// What of the time before a commit was waiting for its transfer: where a device's stream
+    /// commits, the wait lies before the operation, not inside it.
+    std::int64_t waited_before(Index op) const {
+        if (data_.ops.kind[op] != OpKind::kCommit) return 0;
+        const auto found = exposed_.find(data_.ops.op_id[op]);
+        return found == exposed_.end() ? 0
+                                       : std::max<std::int64_t>(0, found->second - blocked_[op]);
+    }
+
     RecordedOp recorded(Index op) const {
         RecordedOp result;
         result.kind = data_.ops.kind[op];
@@ -228,7 +244,7 @@ private:
         for (const Index op : tables_.ops_of(step.step)) {
             if (data_.ops.stream[op] != kDecodeStream) continue;
             const std::int64_t op_start = data_.ops.start_ns[op];
-            gap_[op] = std::max<std::int64_t>(0, op_start - free);
+            gap_[op] = std::max<std::int64_t>(0, op_start - free - waited_before(op));
             free = std::max(free, data_.ops.end_ns[op]);
             const OpKind kind = data_.ops.kind[op];
             const std::int32_t layer = data_.ops.layer[op];
@@ -286,7 +302,8 @@ private:
     Tables tables_;
     TransferTimes transfers_;
     std::vector<std::int64_t> blocked_;
-    std::vector<std::int64_t> gap_;  // [op], filled by steps()
+    std::unordered_map<std::int64_t, std::int64_t> exposed_;  // [commit op] of a device's stream
+    std::vector<std::int64_t> gap_;                           // [op], filled by steps()
 };
 
 }  // namespace

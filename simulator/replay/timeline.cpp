@@ -20,7 +20,8 @@ public:
         put_steps(out);
         put_ops(out);
         put_fetches(out);
-        note_costs(out);
+        out.notes =
+            attention_notes(in_.costs, tasks_.attention_rows_min, tasks_.attention_rows_max);
         return out;
     }
 
@@ -169,24 +170,6 @@ private:
         }
     }
 
-    void note_costs(Timeline& out) const {
-        const LinearFit* fit = in_.costs.find(OpKind::kAttention);
-        if (fit == nullptr || tasks_.attention_rows_max == 0) return;
-        if (fit->kind == FitKind::kProportional) {
-            out.notes.push_back(
-                "attention was recorded at one size only, or its time does not "
-                "grow with it by a line: taken as proportional to rows");
-        }
-        if (static_cast<double>(tasks_.attention_rows_min) < 0.95 * fit->size_min ||
-            static_cast<double>(tasks_.attention_rows_max) > 1.05 * fit->size_max) {
-            out.notes.push_back(fmt::format(
-                "attention reads {} to {} rows, recorded were {:.0f} to {:.0f}: its cost is "
-                "extrapolated along a line",
-                tasks_.attention_rows_min, tasks_.attention_rows_max, fit->size_min,
-                fit->size_max));
-        }
-    }
-
     const TimelineInput& in_;
     TimelineTasks& tasks_;
     std::vector<TaskTimes> times_;  // [task]
@@ -194,6 +177,26 @@ private:
 };
 
 }  // namespace
+
+std::vector<std::string> attention_notes(const OpCosts& costs, std::int64_t rows_min,
+                                         std::int64_t rows_max) {
+    std::vector<std::string> notes;
+    const LinearFit* fit = costs.find(OpKind::kAttention);
+    if (fit == nullptr || rows_max == 0) return notes;
+    if (fit->kind == FitKind::kProportional) {
+        notes.push_back(
+            "attention was recorded at one size only, or its time does not grow with it by a "
+            "line: taken as proportional to rows");
+    }
+    if (static_cast<double>(rows_min) < 0.95 * fit->size_min ||
+        static_cast<double>(rows_max) > 1.05 * fit->size_max) {
+        notes.push_back(fmt::format(
+            "attention reads {} to {} rows, recorded were {:.0f} to {:.0f}: its cost is "
+            "extrapolated along a line",
+            rows_min, rows_max, fit->size_min, fit->size_max));
+    }
+    return notes;
+}
 
 Timeline build_timeline(const TimelineInput& input) {
     TimelineTasks tasks = build_tasks(input);

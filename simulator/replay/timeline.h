@@ -43,6 +43,10 @@ struct Timeline {
     std::vector<std::string> notes;
 };
 
+/// What a reader must know of how attention's cost was found; `rows_max` 0: it is as recorded.
+[[nodiscard]] std::vector<std::string> attention_notes(const OpCosts& costs, std::int64_t rows_min,
+                                                       std::int64_t rows_max);
+
 /// Throws Error(kRefused) when something happens in the new run whose cost was never recorded.
 [[nodiscard]] Timeline build_timeline(const TimelineInput& input);
 

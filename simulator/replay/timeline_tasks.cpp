@@ -3,81 +3,18 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cmath>
 
 #include "engine/core/error.h"
 
 namespace hc::sim {
 namespace {
 
-constexpr std::int64_t kLongestNs = std::int64_t{3'600} * 1'000'000'000;
-
-/// int8 products: the matrices with weights (fp32 precision has none).
-bool has_weights(OpKind kind) {
-    return kind == OpKind::kQkv || kind == OpKind::kAttnOut || kind == OpKind::kMlp ||
-           kind == OpKind::kLmHead;
-}
-
-/// The recorded pieces that new checks, fetches and commits are made of.
-class Donors {
-public:
-    Donors(const SourceRun& source, const SourceRun* other) : source_(source) {
-        const bool own = !source.checks.empty() || other == nullptr;
-        checks_ = own ? &source.checks : &other->checks;
-        const bool own_fetches = !source.fetches.empty() || other == nullptr;
-        for (const auto& [key, fetch] : own_fetches ? source.fetches : other->fetches) {
-            fetches_.push_back(&fetch);
-            if (fetch.committed) commits_.push_back(&fetch);
-        }
-    }
-
-    /// The drift operations to use for a check of `layer` at `step`: its own, else those of the
-    /// nearest step of the layer, else of any layer. nullptr: never recorded.
-    const RecordedCheck* check(std::int32_t layer, std::int64_t step) const {
-        if (checks_->empty()) return nullptr;
-        const auto at = std::lower_bound(checks_->begin(), checks_->end(), std::pair(layer, step),
-                                         [](const RecordedCheck& c, const auto& key) {
-                                             return std::pair(c.layer, c.step) < key;
-                                         });
-        const bool next_fits = at != checks_->end() && at->layer == layer;
-        if (at != checks_->begin() && std::prev(at)->layer == layer) {
-            const auto before = std::prev(at);
-            if (!next_fits || step - before->step < at->step - step) return &*before;
-        }
-        if (next_fits) return &*at;
-        return &(*checks_)[static_cast<std::size_t>(layer + step) % checks_->size()];
-    }
-
-    const RecordedFetch* same_fetch(const FetchDecision& fetch) const {
-        const auto found =
-            source_.fetches.find({fetch.sequence, fetch.layer, fetch.pivot, fetch.step});
-        return found == source_.fetches.end() ? nullptr : &found->second;
-    }
-    /// Any recorded one, in turn, so that their spread is kept.
-    const RecordedFetch* fetch(std::size_t turn) const { return pick(fetches_, turn); }
-    const RecordedFetch* commit(std::size_t turn) const { return pick(commits_, turn); }
-
-private:
-    static const RecordedFetch* pick(const std::vector<const RecordedFetch*>& from,
-                                     std::size_t turn) {
-        return from.empty() ? nullptr : from[turn % from.size()];
-    }
-
-    const SourceRun& source_;
-    const std::vector<RecordedCheck>* checks_ = nullptr;
-    std::vector<const RecordedFetch*> fetches_;
-    std::vector<const RecordedFetch*> commits_;
-};
-
 class TaskBuilder {
 public:
-    explicit TaskBuilder(const TimelineInput& input)
-        : in_(input),
-          donors_(input.source, input.donor),
-          reduced_(input.source.parameters.precision == "fast") {
+    explicit TaskBuilder(const TimelineInput& input) : in_(input), costs_(input) {
         out_.decode = out_.engine.add_stream();
         out_.worker = out_.engine.add_stream();
-        out_.engine.set_interference(input.costs.interference());
+        out_.engine.set_interference(costs_.interference());
         std::size_t ops = 0;
         for (std::size_t i = 0; i < in_.num_steps; ++i) ops += in_.source.steps[i].ops.size();
         out_.engine.reserve(ops + ops / 4);
@@ -90,23 +27,15 @@ public:
 
     TimelineTasks build() {
         for (std::size_t i = 0; i < in_.num_steps; ++i) add_step(i);
+        out_.doubt_ns = costs_.doubt_ns();
+        out_.attention_rows_min = costs_.attention_rows_min();
+        out_.attention_rows_max = costs_.attention_rows_max();
         return std::move(out_);
     }
 
 private:
     TaskId add(const NewOp& op, Task task) {
-        if (in_.machine != nullptr) {
-            const LinearFit* fit = depends_on_rows(op.kind) ? in_.costs.find(op.kind) : nullptr;
-            const OpWork work{op.kind, static_cast<double>(op.bytes_read + op.bytes_written),
-                              static_cast<double>(op.flops)};
-            task.work_ns = in_.machine->rescale(work, task.work_ns, fit ? fit->floor_ns : 0.0,
-                                                reduced_ && has_weights(op.kind));
-        }
-        if (task.work_ns > kLongestNs) {
-            throw_refused(fmt::format("a '{}' operation would take {:.0f} s: too long to be true",
-                                      op_kind_name(op.kind),
-                                      static_cast<double>(task.work_ns) * 1e-9));
-        }
+        task.work_ns = costs_.on_machine(op, task.work_ns);
         if (task.stream == out_.decode) {
             task.gap_ns += lead_ns_;
             lead_ns_ = 0;
@@ -142,38 +71,10 @@ private:
 
     void add_recorded(const RecordedOp& op, std::int32_t batch) {
         NewOp now{op.kind, op.layer, index_, op.rows, op.bytes_read, op.bytes_written, op.flops};
-        std::int64_t work = op.work_ns;
-        if (op.kind == OpKind::kAttention && op.layer >= 0 && op.rows > 0 &&
-            static_cast<std::size_t>(op.layer) < in_.attention_rows_delta.size()) {
-            now.rows = std::max<std::int64_t>(
-                1, op.rows + batch * in_.attention_rows_delta[static_cast<std::size_t>(op.layer)]);
-            work = resize(now, op.rows, work);
-        }
+        const bool resized = op.kind == OpKind::kAttention;
+        const std::int64_t work = resized ? costs_.attention(now, op.work_ns, batch) : op.work_ns;
         const TaskId task = add_compute(now, op.gap_ns, work);
         if (op.kind == OpKind::kAttention) first_use(op.layer, task);
-    }
-
-    /// Scales sizes and time of an operation from `old_rows` to op.rows.
-    std::int64_t resize(NewOp& op, std::int64_t old_rows, std::int64_t work_ns) {
-        if (op.rows == old_rows || old_rows <= 0) return work_ns;
-        const double factor = static_cast<double>(op.rows) / static_cast<double>(old_rows);
-        op.bytes_read = scaled(op.bytes_read, factor);
-        op.bytes_written =
-            op.kind == OpKind::kAttention ? op.bytes_written : scaled(op.bytes_written, factor);
-        op.flops = scaled(op.flops, factor);
-        const std::int64_t now = in_.costs.rescale(op.kind, work_ns, static_cast<double>(old_rows),
-                                                   static_cast<double>(op.rows));
-        doubt(op.kind, static_cast<double>(std::abs(now - work_ns)));
-        if (op.kind == OpKind::kAttention) {
-            out_.attention_rows_min = std::min(out_.attention_rows_min, op.rows);
-            out_.attention_rows_max = std::max(out_.attention_rows_max, op.rows);
-        }
-        return now;
-    }
-
-    void doubt(OpKind kind, double changed_ns) {
-        const LinearFit* fit = in_.costs.find(kind);
-        out_.doubt_ns += changed_ns * (fit == nullptr ? 1.0 : fit->residual_median);
     }
 
     // ---- checks ----
@@ -198,7 +99,7 @@ private:
                 ++next_check_;
             }
             plan.last = next_check_;
-            plan.donor = donors_.check(plan.layer, step);
+            plan.donor = costs_.donors().check(plan.layer, step);
             if (plan.donor == nullptr) {
                 throw_refused(
                     "no recorded drift check to take its cost from: record a heterocache "
@@ -235,21 +136,18 @@ private:
         const bool same = plan.donor->layer == plan.layer && plan.donor->step == step;
         std::vector<TaskId> decisions;  // the topk operations
         TaskId last = -1;
-        for (const RecordedOp& op : plan.donor->ops) {
+        const std::size_t count = plan.last - plan.first;
+        operations_of(*plan.donor, count, check_ops_);
+        for (const RecordedOp* recorded : check_ops_) {
+            const RecordedOp& op = *recorded;
             NewOp now{op.kind,       plan.layer,       index_,  op.rows,
                       op.bytes_read, op.bytes_written, op.flops};
-            now.rows = scaled(op.rows, in_.window_scale * in_.prompt_scale);
-            const std::int64_t work = resize(now, op.rows, op.work_ns);
-            if (!same) doubt(op.kind, static_cast<double>(work));
+            const std::int64_t work = costs_.drift(now, op.work_ns, same);
             last = add_compute(now, op.gap_ns, work);
             if (op.kind == OpKind::kDriftTopk) decisions.push_back(last);
         }
-        const std::size_t count = plan.last - plan.first;
         for (std::size_t i = 0; i < count; ++i) {
-            const TaskId task = decisions.size() == count ? decisions[i]
-                                : decisions.empty()       ? last
-                                                          : decisions.back();
-            out_.check_tasks[plan.first + i] = task;
+            out_.check_tasks[plan.first + i] = i < decisions.size() ? decisions[i] : last;
         }
         submit_fetches(plan.first, plan.last);
     }
@@ -270,22 +168,13 @@ private:
 
     void submit(std::size_t id) {
         const FetchDecision& fetch = in_.decisions->fetches[id];
-        const std::int64_t rows = scaled(fetch.rows_fetched, in_.prompt_scale);
-        const RecordedFetch* own = donors_.same_fetch(fetch);
-        const RecordedFetch* donor = own != nullptr ? own : donors_.fetch(id);
-        const std::int64_t bytes = rows * in_.row_bytes;
-        const NewOp op{OpKind::kFetch, fetch.layer, index_, rows, bytes, bytes, 0};
-        Task task{.stream = out_.worker, .load = Load::kTransfer};
-        if (donor != nullptr) {
-            task.work_ns =
-                in_.costs.rescale(OpKind::kFetch, donor->work_ns, static_cast<double>(donor->rows),
-                                  static_cast<double>(rows));
-            task.latency_ns = donor->latency_ns;
-            out_.fetch_tasks[id].submit_ns = donor->submit_ns;
-        } else {
-            task.work_ns =
-                std::llround(in_.costs.require(OpKind::kFetch).at(static_cast<double>(rows)));
-        }
+        const NewCosts::Fetch cost = costs_.fetch(fetch, id);
+        const NewOp op{OpKind::kFetch, fetch.layer, index_, cost.rows, cost.bytes, cost.bytes, 0};
+        Task task{.stream = out_.worker,
+                  .load = Load::kTransfer,
+                  .latency_ns = cost.latency_ns,
+                  .work_ns = cost.work_ns};
+        out_.fetch_tasks[id].submit_ns = cost.submit_ns;
         if (!in_.settings.asynchronous) {
             task.stream = out_.decode;
             task.load = Load::kQuiet;
@@ -308,21 +197,9 @@ private:
         const FetchDecision& fetch = in_.decisions->fetches[id];
         const std::int64_t rows = scaled(fetch.rows_fetched, in_.prompt_scale);
         const std::int64_t bytes = rows * in_.row_bytes;
-        const RecordedFetch* own = donors_.same_fetch(fetch);
-        if (own != nullptr && !own->committed) own = nullptr;
-        const RecordedFetch* donor = own != nullptr ? own : donors_.commit(id);
+        const NewCosts::Commit cost = costs_.commit(fetch, id);
         const NewOp op{OpKind::kCommit, fetch.layer, index_, rows, bytes, bytes, 0};
-        std::int64_t gap = 0;
-        std::int64_t work = 0;
-        if (donor != nullptr) {
-            gap = donor->commit_gap_ns;
-            work = in_.costs.rescale(OpKind::kCommit, donor->commit_work_ns,
-                                     static_cast<double>(donor->rows), static_cast<double>(rows));
-        } else {
-            work = std::llround(in_.costs.require(OpKind::kCommit).at(static_cast<double>(rows)));
-        }
-        if (own == nullptr || own->rows != rows) doubt(OpKind::kCommit, static_cast<double>(work));
-        out_.fetch_tasks[id].commit = add_compute(op, gap, work);
+        out_.fetch_tasks[id].commit = add_compute(op, cost.gap_ns, cost.work_ns);
         out_.engine.add_dependency(out_.fetch_tasks[id].fetch, out_.fetch_tasks[id].commit);
         unused_.push_back(id);
     }
@@ -336,10 +213,10 @@ private:
     }
 
     const TimelineInput& in_;
-    Donors donors_;
-    bool reduced_;
+    NewCosts costs_;
     TimelineTasks out_;
     std::vector<PlannedCheck> planned_;
+    std::vector<const RecordedOp*> check_ops_;  // of the check being added
     std::vector<std::pair<std::pair<OpKind, std::int32_t>, std::int32_t>> occurrence_;
     std::vector<std::size_t> unused_;  // commits whose rows no attention has read yet
     std::size_t index_ = 0;            // of the step being built
@@ -349,11 +226,6 @@ private:
 };
 
 }  // namespace
-
-std::int64_t scaled(std::int64_t value, double factor) {
-    constexpr double kMost = 4e18;  // a broken file must not overflow
-    return factor == 1 ? value : std::llround(std::min(kMost, static_cast<double>(value) * factor));
-}
 
 TimelineTasks build_tasks(const TimelineInput& input) {
     return TaskBuilder(input).build();

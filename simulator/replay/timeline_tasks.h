@@ -6,20 +6,10 @@
 #include <vector>
 
 #include "simulator/replay/event_engine.h"
+#include "simulator/replay/new_costs.h"
 #include "simulator/replay/timeline.h"
 
 namespace hc::sim {
-
-/// One operation of the new run; its index is its task in the engine.
-struct NewOp {
-    OpKind kind{};
-    std::int32_t layer = -1;
-    std::size_t step = 0;  // index into the source's steps
-    std::int64_t rows = 0;
-    std::int64_t bytes_read = 0;
-    std::int64_t bytes_written = 0;
-    std::int64_t flops = 0;
-};
 
 struct FetchTasks {
     TaskId fetch = -1;
@@ -32,7 +22,7 @@ struct TimelineTasks {
     EventEngine engine;
     StreamId decode = 0;
     StreamId worker = 0;
-    std::vector<NewOp> ops;               ///< [task]
+    std::vector<NewOp> ops;               ///< [task] an operation's index is its task's
     std::vector<std::size_t> first_task;  ///< [step] first task added for it
     std::vector<TaskId> check_tasks;      ///< [check decision]
     std::vector<FetchTasks> fetch_tasks;  ///< [fetch decision]
@@ -40,9 +30,6 @@ struct TimelineTasks {
     std::int64_t attention_rows_min = std::numeric_limits<std::int64_t>::max();
     std::int64_t attention_rows_max = 0;  ///< 0: attention as recorded
 };
-
-/// A value of the recording at another scale, rounded; exactly itself at scale 1.
-[[nodiscard]] std::int64_t scaled(std::int64_t value, double factor);
 
 /// Throws Error(kRefused) when something happens whose cost was never recorded.
 [[nodiscard]] TimelineTasks build_tasks(const TimelineInput& input);

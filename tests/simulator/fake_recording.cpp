@@ -4,11 +4,13 @@
 #include <cmath>
 #include <deque>
 #include <map>
+#include <numeric>
 #include <random>
 
 #include "engine/config/settings_json.h"
 #include "engine/policy/budget.h"
 #include "engine/policy/heterocache.h"
+#include "simulator/replay/synthetic_decisions.h"
 
 namespace hc::sim::test {
 namespace {
@@ -129,7 +131,7 @@ public:
         now_ = 1'000'000;
         for (std::int64_t step = 1; step <= options_.steps; ++step) decode(step);
         report_fetches();
-        add_attention(options_, profile_, data_);
+        if (options_.told.empty()) add_attention(options_, profile_, data_);
         return std::move(data_);
     }
 
@@ -147,12 +149,19 @@ private:
         run.model_name = "fake";
         run.model_hash = "0123";
         run.prompt_tokens = options_.prompt;
+        run.batch = options_.tokens;
         run.shape_json = config::to_json(fake_shape(options_.num_layers));
         config::RunParameters parameters;
         parameters.precision = "fast";
         parameters.threads = 2;
         parameters.element_bytes = kElementBytes;
         parameters.page_size = 64;
+        if (!options_.told.empty()) {
+            run.backend = "cuda";
+            run.drift = "synthetic";
+            parameters.synthetic = options_.told;
+            data_.machine.name = "NVIDIA H100 80GB HBM3";
+        }
         if (options_.heterocache) {
             run.mode = "fixed";
             run.window = options_.settings.window;
@@ -162,7 +171,7 @@ private:
         }
         run.parameters_json = config::to_json(parameters);
         data_.machine.run = 1;
-        data_.machine.name = "fake machine";
+        if (options_.told.empty()) data_.machine.name = "fake machine";
         data_.machine.num_sms = 2;
         for (std::int32_t layer = 0; layer < options_.num_layers; ++layer) {
             for (std::int32_t head = 0; head < kHeads; ++head) {
@@ -255,25 +264,30 @@ private:
         const std::int64_t start = now_ + 300;
         now_ = start;
         commit_due(step);
-        op(step, -1, OpKind::kEmbed, 1'000, 1, 600, 0);
+        const std::int64_t n = options_.tokens;
+        const auto dense = [n](double alone) {  // weights once, and a little per token
+            return alone * (0.9 + 0.1 * static_cast<double>(n));
+        };
+        op(step, -1, OpKind::kEmbed, dense(1'000), n, 600, 0);
         for (std::int32_t layer = 0; layer < options_.num_layers; ++layer) {
-            op(step, layer, OpKind::kNorm, 500, 1, 600, 0);
-            op(step, layer, OpKind::kQkv, 8'000, 1, 160'000, 300'000);
+            op(step, layer, OpKind::kNorm, dense(500), n, 600, 0);
+            op(step, layer, OpKind::kQkv, dense(8'000), n, 160'000, n * 300'000);
             std::int64_t rows = 0;
             for (std::int32_t head = 0; head < kHeads; ++head) {
-                rows += budgets_.capacity[profile_.index({layer, head})] + step;
+                rows += n * (budgets_.capacity[profile_.index({layer, head})] + step);
             }
             const std::int64_t attention =
                 op(step, layer, OpKind::kAttention, 3'000 + 12.0 * static_cast<double>(rows), rows,
                    rows * kRowBytes, rows * 200);
             use(layer, attention);
-            op(step, layer, OpKind::kNorm, 500, 1, 600, 0);
-            op(step, layer, OpKind::kMlp, 20'000, 1, 400'000, 700'000);
+            op(step, layer, OpKind::kNorm, dense(500), n, 600, 0);
+            op(step, layer, OpKind::kMlp, dense(20'000), n, 400'000, n * 700'000);
             if (options_.heterocache && policy_.checks_at(layer, step)) check(step, layer);
         }
-        op(step, -1, OpKind::kLmHead, 30'000, 1, 600'000, 1'000'000);
+        op(step, -1, OpKind::kLmHead, dense(30'000), n, 600'000, n * 1'000'000);
         now_ += 150;
         step_record(step, Phase::kDecode, start, now_);
+        data_.steps.batch.back() = options_.tokens;
         TokenRecord token;
         token.step = step;
         token.token_id = static_cast<std::int32_t>(step);
@@ -292,7 +306,8 @@ private:
             dense.push_back(scores_of(options_, layer, 0, s));
         }
         for (const auto& scores : dense) views.push_back(policy::ScoreRow::dense(scores));
-        policy::CheckResult result = policy_.check({layer, 0}, views);
+        policy::CheckResult result =
+            options_.told.empty() ? policy_.check({layer, 0}, views) : told_check(step, layer);
         DriftRecord record;
         record.check_id = static_cast<std::int64_t>(data_.drift.size());
         record.op_id = op(step, layer, OpKind::kDriftTopk, 6'000, rows, rows * 4, 0);
@@ -306,6 +321,21 @@ private:
         record.triggered = result.triggered;
         data_.drift.push_back(record);
         if (result.triggered) submit(record, std::move(result.fetches));
+    }
+
+    /// As the CUDA backend decides where drift is told: half of the satellite's rows are new.
+    policy::CheckResult told_check(std::int64_t step, std::int32_t layer) const {
+        policy::CheckResult result;
+        result.triggered = told_trigger(told_drift(options_.told, "fake"), 0, step, layer);
+        if (!result.triggered) return result;
+        policy::HeadFetch fetch;
+        fetch.head = 1;
+        const std::int64_t capacity = budgets_.capacity[profile_.index({layer, 1})];
+        fetch.wanted.resize(static_cast<std::size_t>(capacity));
+        std::iota(fetch.wanted.begin(), fetch.wanted.end(), Position{0});
+        fetch.fetched.assign(fetch.wanted.begin(), fetch.wanted.begin() + capacity / 2);
+        result.fetches.push_back(std::move(fetch));
+        return result;
     }
 
     void submit(const DriftRecord& check, std::vector<policy::HeadFetch> heads) {
@@ -352,7 +382,7 @@ private:
             fetch.record.exposed_ns =
                 std::max<std::int64_t>(0, fetch.record.end_ns - data_.ops.start_ns[at]);
             fetch.record.committed_step = step;
-            policy_.commit(fetch.pivot);
+            if (options_.told.empty()) policy_.commit(fetch.pivot);
             for (const policy::HeadFetch& head : fetch.heads) {
                 RowsRecord rows_record;
                 rows_record.fetch_id = fetch.record.id;

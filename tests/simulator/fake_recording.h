@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
 
 #include "engine/policy/settings.h"
 #include "profiler/trace/columns.h"
@@ -18,6 +19,8 @@ struct FakeOptions {
     double noise = 0.05;      ///< relative spread of durations
     double interference = 0;  ///< slowdown of computation beside a fetch
     std::int64_t fetch_row_ns = 2'000;
+    std::int32_t tokens = 1;    ///< sequences, each like the first; their work adds up
+    std::string told;           ///< drift as a run's parameters tell it; empty: found by scores
     bool heterocache = true;    ///< else FullKV
     policy::Settings settings;  ///< with heterocache
     unsigned seed = 1;
