@@ -1,5 +1,6 @@
 #include "gui/models/track_raster.h"
 
+#include <QPainter>
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -257,6 +258,35 @@ void TrackRaster::paint(QImage& image, const TimeMapping& mapping, const std::ve
         bars ? paint_bars(image, row) : paint_blocks(image, row);
         const bool room = row.height >= 11 * style_.pixel_ratio && row.top >= row.clip_top;
         if (room && !bars) collect_labels(mapping, row, min_label_px, labels);
+    }
+}
+
+void TrackRaster::paint(QPainter& painter, int height, const TimeMapping& mapping,
+                        const std::vector<LaneRow>& rows, int min_label_px,
+                        std::vector<LabelSlot>& labels) {
+    // What the picture shows is what the window shows: the same columns, read back from it.
+    QImage image(mapping.width(), height, QImage::Format_RGB32);
+    image.fill(style_.ground);
+    paint(image, mapping, rows, min_label_px, labels);
+    for (const LaneRow& row : rows) {
+        const int top = std::max({row.top, row.clip_top, 0});
+        const int bottom = std::min(row.top + row.height, height);
+        if (bottom <= top) continue;
+        const LaneKind kind = set_.lanes[row.lane].kind;
+        const bool flat = kind != LaneKind::kSteps && kind != LaneKind::kCounter;
+        // Blocks look the same on every line of their row; bars and curves do not.
+        for (int y = top; y < bottom; y += flat ? bottom - top : 1) {
+            const auto* line = reinterpret_cast<const QRgb*>(image.constScanLine(y));
+            for (int x = 0; x < mapping.width();) {
+                int end = x + 1;
+                while (end < mapping.width() && line[end] == line[x]) ++end;
+                if (line[x] != style_.ground) {
+                    painter.fillRect(QRect(x, y, end - x, flat ? bottom - top : 1),
+                                     QColor::fromRgb(line[x]));
+                }
+                x = end;
+            }
+        }
     }
 }
 

@@ -11,6 +11,8 @@
 #include "gui/models/lanes.h"
 #include "gui/models/time_mapping.h"
 
+class QPainter;
+
 namespace hc::gui {
 
 /// Where a lane is drawn, in pixels of the image.
@@ -64,6 +66,10 @@ public:
 
     void paint(QImage& image, const TimeMapping& mapping, const std::vector<LaneRow>& rows,
                int min_label_px, std::vector<LabelSlot>& labels);
+    /// The same as rectangles, one per run of equal columns. Slow where a window is full of them:
+    /// for pictures, not for frames.
+    void paint(QPainter& painter, int height, const TimeMapping& mapping,
+               const std::vector<LaneRow>& rows, int min_label_px, std::vector<LabelSlot>& labels);
 
 private:
     void paint_blocks(QImage& image, const LaneRow& row);

@@ -26,6 +26,7 @@ public:
     [[nodiscard]] QLineEdit& filter() { return *filter_; }
     /// What is said beside the field.
     [[nodiscard]] QString status() const;
+    [[nodiscard]] bool busy() const { return background_.busy(); }
 
 Q_SIGNALS:
     /// Null: nothing is looked for.

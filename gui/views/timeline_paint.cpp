@@ -18,6 +18,8 @@ constexpr double kTallestMedians = 2;
 // Steps narrower than this get no lines through the lanes.
 constexpr double kStepLinePx = 26;
 constexpr int kLabelPad = 4;
+// Events narrower than this carry no text.
+constexpr int kLeastLabelPx = 26;
 
 QFont small_font(const QWidget& widget) {
     QFont font = widget.font();
@@ -48,7 +50,7 @@ void TimelineView::render_tracks() {
 
     const TimeMapping device(stack_->current(), size.width());
     std::vector<LabelSlot> labels;
-    const int least = static_cast<int>(26 * ratio);
+    const int least = static_cast<int>(kLeastLabelPx * ratio);
     TrackRaster(view_->lanes, raster_style(ratio))
         .paint(tracks_, device, raster_rows(ratio), least, labels);
 
@@ -407,15 +409,21 @@ void TimelineView::paint_legend(QPainter& painter, const Theme& theme) const {
 }
 
 void TimelineView::paintEvent(QPaintEvent*) {
-    const Theme theme = Theme::of(palette());
     if (tracks_.devicePixelRatio() != devicePixelRatioF()) tracks_dirty_ = true;
     if (tracks_dirty_) render_tracks();
     if (minimap_dirty_) render_minimap();
     QPainter painter(this);
     painter.setFont(font());
+    painter.drawImage(tracks_rect().topLeft(), tracks_);
+    paint_around(painter);
+    if (view_) paint_cursor(painter, Theme::of(palette()));
+}
+
+/// All but the events themselves and the mouse.
+void TimelineView::paint_around(QPainter& painter) {
+    const Theme theme = Theme::of(palette());
     const QRect tracks = tracks_rect();
     painter.fillRect(QRect(tracks.right() + 1, 0, width() - tracks.right(), height()), theme.panel);
-    painter.drawImage(tracks.topLeft(), tracks_);
     if (view_) {
         paint_overlays(painter, theme);
     } else {
@@ -426,7 +434,28 @@ void TimelineView::paintEvent(QPaintEvent*) {
     paint_minimap(painter, theme);
     paint_ruler(painter, theme);
     paint_legend(painter, theme);
-    if (view_) paint_cursor(painter, theme);
+}
+
+void TimelineView::paint_vector(QPainter& painter) {
+    const Theme theme = Theme::of(palette());
+    const QRect tracks = tracks_rect();
+    painter.setFont(font());
+    painter.fillRect(rect(), theme.ground);
+    if (view_) {
+        painter.save();
+        painter.translate(tracks.topLeft());
+        std::vector<LabelSlot> labels;
+        TrackRaster(view_->lanes, raster_style(1))
+            .paint(painter, tracks.height(), mapping(), raster_rows(1), kLeastLabelPx, labels);
+        paint_step_lines(painter, theme);
+        paint_labels(painter, labels, 1);
+        paint_trigger_marks(painter, theme);
+        paint_counters(painter, theme);
+        paint_pinned_edge(painter, theme);
+        painter.restore();
+    }
+    if (minimap_dirty_) render_minimap();
+    paint_around(painter);
 }
 
 }  // namespace hc::gui

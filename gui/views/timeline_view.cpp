@@ -340,6 +340,10 @@ void TimelineView::set_hits(SearchHitsPtr hits) {
     invalidate();
 }
 
+void TimelineView::show_hit(std::size_t hit) {
+    if (hits_ && hit < hits_->count) show_event(hits_->at(hit));
+}
+
 void TimelineView::step_hit(int direction) {
     if (!view_ || !hits_) return;
     const auto next =

@@ -63,6 +63,7 @@ public:
 
     /// Marks hits in the strip of the whole run and draws all other names faintly; null: none.
     void set_hits(SearchHitsPtr hits);
+    void show_hit(std::size_t hit);
     /// Selects the next (+1) or previous (-1) hit after the selection or the left edge.
     void step_hit(int direction);
     /// A step that another view speaks of; nullopt: none.
@@ -144,6 +145,7 @@ private:
     void paint_counters(QPainter& painter, const Theme& theme) const;
     void paint_hits(QPainter& painter, const Theme& theme) const;
     void render_minimap();
+    void paint_around(QPainter& painter);
     void paint_labels(QPainter& painter, const std::vector<LabelSlot>& labels, double ratio) const;
     void paint_step_lines(QPainter& painter, const Theme& theme) const;
     void paint_trigger_marks(QPainter& painter, const Theme& theme) const;
