@@ -53,9 +53,12 @@ void mark_best(std::vector<ParetoPoint>& points) {
 
 WhatIfModel::WhatIfModel(QObject* parent) : QObject(parent) {}
 
-void WhatIfModel::set_trace(const std::filesystem::path& path, std::optional<trace::RunId> run) {
+void WhatIfModel::set_trace(const std::filesystem::path& path, std::optional<trace::RunId> run,
+                            const analysis::RunMetrics& metrics) {
+    metrics_ = metrics;
     reader_.cancel();
     asker_.cancel();
+    runner_.cancel();
     sweeper_.cancel();
     path_ = path;
     run_ = run;
@@ -104,7 +107,9 @@ void WhatIfModel::prepare() {
                 is_preparing_ = false;
                 simulator_ = prepared->simulator;
                 recorded_ = prepared->recorded;
-                metrics_ = prepared->metrics;
+                // The metrics of the run shown know its recall; those of another run do not.
+                const bool same = metrics_.run == prepared->metrics.run && metrics_.recall;
+                if (!same) metrics_ = prepared->metrics;
                 Q_EMIT ready();
                 if (asked_) ask(*std::exchange(asked_, std::nullopt));
             };
@@ -147,11 +152,31 @@ void WhatIfModel::ask(const WhatIfChoice& choice) {
         try {
             auto answer = std::make_shared<WhatIfAnswer>();
             answer->choice = choice;
-            answer->prediction = simulator->simulate(scenario_of(*simulator, choice, recorded));
+            answer->prediction = simulator->figures(scenario_of(*simulator, choice, recorded));
             answer->elapsed_ms = static_cast<double>(timer.nsecsElapsed()) / 1e6;
             return [this, answer] {
+                // Until its own steps are there, those of the answer before are shown.
+                if (answer_) answer->prediction.data = std::move(answer_->prediction.data);
                 answer_ = std::move(*answer);
                 Q_EMIT answered();
+                simulate_run(answer_->choice);
+            };
+        } catch (const std::exception& error) {
+            return [this, why = text_of(error)] { Q_EMIT refused(why); };
+        }
+    });
+}
+
+void WhatIfModel::simulate_run(const WhatIfChoice& choice) {
+    runner_.start([this, simulator = simulator_, choice,
+                   recorded = recorded_](const Background::Cancelled&) -> Background::Delivery {
+        try {
+            auto prediction = std::make_shared<sim::Prediction>(
+                simulator->simulate(scenario_of(*simulator, choice, recorded)));
+            return [this, prediction, choice] {
+                if (!answer_ || answer_->choice != choice) return;
+                answer_->prediction.data = std::move(prediction->data);
+                Q_EMIT run_simulated();
             };
         } catch (const std::exception& error) {
             return [this, why = text_of(error)] { Q_EMIT refused(why); };

@@ -57,14 +57,17 @@ public:
     explicit WhatIfModel(QObject* parent = nullptr);
 
     /// Of this run of the file; nothing is read yet.
-    void set_trace(const std::filesystem::path& path, std::optional<trace::RunId> run);
+    /// `metrics` are that run's own, as shown elsewhere.
+    void set_trace(const std::filesystem::path& path, std::optional<trace::RunId> run,
+                   const analysis::RunMetrics& metrics = {});
     /// Reads the simulator when that has not happened; `ready` or `refused` follows.
     void prepare();
     [[nodiscard]] bool is_ready() const { return simulator_ != nullptr; }
     [[nodiscard]] bool busy() const {
-        return reader_.busy() || asker_.busy() || sweeper_.busy();
+        return reader_.busy() || asker_.busy() || runner_.busy() || sweeper_.busy();
     }
-    /// Asks; of questions in a row only the last is answered. `answered` or `refused` follows.
+    /// Asks; of questions in a row only the last is answered. `answered` or `refused` follows, and
+    /// `run_simulated` a little later, when the answer holds the run's steps as well.
     void ask(const WhatIfChoice& choice);
     /// Computes the points of the sweep around the choice; `swept` follows.
     void sweep(const WhatIfChoice& around);
@@ -89,12 +92,14 @@ Q_SIGNALS:
     void preparing(const QString& what, int percent);
     void ready();
     void answered();
+    void run_simulated();
     void swept();
     /// One line; what was answered before stays.
     void refused(const QString& why);
 
 private:
     struct Prepared;
+    void simulate_run(const WhatIfChoice& choice);
     [[nodiscard]] static sim::Scenario scenario_of(const sim::Simulator& simulator,
                                                    const WhatIfChoice& choice,
                                                    const WhatIfChoice& recorded);
@@ -109,7 +114,7 @@ private:
     std::optional<WhatIfAnswer> answer_;
     std::optional<WhatIfChoice> asked_;  ///< while the simulator is being read
     std::vector<ParetoPoint> points_;
-    Background reader_, asker_, sweeper_;
+    Background reader_, asker_, runner_, sweeper_;
 };
 
 }  // namespace hc::gui

@@ -39,8 +39,8 @@ void Axes::paint(QPainter& painter, const Theme& theme) const {
     }
     const double base = area_.bottom() + 4 + metrics.ascent();
     const double title_left = area_.right() - metrics.horizontalAdvance(x_.title);
-    const double step_x = nice_step((x_.high - x_.low) * metrics.horizontalAdvance("0000.0 ms") *
-                                    1.3 / std::max(area_.width(), 1.0));
+    const double step_x = nice_step((x_.high - x_.low) * metrics.horizontalAdvance("00.0 ms") *
+                                    1.1 / std::max(area_.width(), 1.0));
     for (double v = std::ceil(x_.low / step_x) * step_x; v <= x_.high + step_x * 1e-6;
          v += step_x) {
         const double x = std::round(place(v, y_.low).x()) + 0.5;
@@ -49,7 +49,7 @@ void Axes::paint(QPainter& painter, const Theme& theme) const {
         const QString text = x_.text(v);
         const double half = metrics.horizontalAdvance(text) / 2.0;
         painter.setPen(theme.dim_text);
-        if (x + half < title_left - 6) painter.drawText(QPointF(x - half, base), text);
+        if (x + half < title_left - 4) painter.drawText(QPointF(x - half, base), text);
     }
     painter.setPen(theme.dim_text);
     painter.drawText(QPointF(title_left, base), x_.title);

@@ -128,7 +128,7 @@ void MainWindow::show_loaded() {
     search_->set_view(view);
     const bool any_run = !view->runs.empty();
     what_if_->set_trace(view->path.toStdString(),
-                        any_run ? std::optional(view->data.run.id) : std::nullopt);
+                        any_run ? std::optional(view->data.run.id) : std::nullopt, view->metrics);
     if (kept) {
         timeline_->stack().set(clamped(kept->range, view->lanes.bounds));
         const auto again = kept->selection && before

@@ -286,7 +286,8 @@ void MainWindow::connect_compare() {
     });
     connect(what_if_, &WhatIfPanel::compare_asked, this, [this] {
         const auto& answer = what_if_->model().answer();
-        if (!answer) return;
+        // Its steps follow its figures by a moment.
+        if (!answer || answer->prediction.data.steps.size() == 0) return;
         trace::RunData predicted = answer->prediction.data;
         analysis::RunMetrics metrics = analysis::run_metrics(predicted, nullptr);
         metrics.recall = answer->prediction.recall;

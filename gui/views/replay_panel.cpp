@@ -8,6 +8,7 @@
 #include <QToolButton>
 #include <QVBoxLayout>
 #include <algorithm>
+#include <map>
 
 #include "engine/core/error.h"
 #include "gui/models/worker_progress.h"
@@ -23,6 +24,7 @@ constexpr int kFrameMs = 120;
 ReplayPanel::ReplayPanel(QWidget* parent) : QWidget(parent) {
     head_ = new QComboBox(this);
     head_->setAccessibleName("head");
+    head_->setMinimumContentsLength(26);
     map_ = new ResidencyView(this);
     slider_ = new QSlider(Qt::Horizontal, this);
     slider_->setAccessibleName("step");
@@ -102,15 +104,7 @@ void ReplayPanel::set_view(const RunViewPtr& view) {
                                                           static_cast<qsizetype>(role.size())));
                 head_->addItem(text);
             }
-            // A satellite changes; an anchor keeps what it has.
-            const auto& heads = view_->data.heads;
-            std::size_t k = 0;
-            for (const HeadRecord& head : heads) {
-                if (is_full(head.role)) continue;
-                if (head.role == HeadRole::kSatellite) break;
-                ++k;
-            }
-            if (k < heads_.size()) head_->setCurrentIndex(static_cast<int>(k));
+            head_->setCurrentIndex(busiest_head());
         }
         const int steps = view_ ? static_cast<int>(view_->data.steps.size()) : 0;
         slider_->setRange(0, std::max(0, steps - 1));
@@ -121,6 +115,23 @@ void ReplayPanel::set_view(const RunViewPtr& view) {
     map_->mark_step(std::nullopt);
     make_map();
     if (isVisible()) load();
+}
+
+/// The head into which most fetches came: most is to be seen there.
+int ReplayPanel::busiest_head() const {
+    std::map<std::pair<std::int32_t, std::int32_t>, int> fetches;
+    for (const RowsRecord& rows : view_->data.rows) {
+        if (rows.fetch_id >= 0) ++fetches[{rows.layer, rows.head}];
+    }
+    int best = 0, most = -1;
+    for (std::size_t i = 0; i < heads_.size(); ++i) {
+        const auto found = fetches.find({heads_[i].layer, heads_[i].head});
+        const int count = found == fetches.end() ? 0 : found->second;
+        if (count <= most) continue;
+        most = count;
+        best = static_cast<int>(i);
+    }
+    return best;
 }
 
 bool ReplayPanel::select_head(int layer, int head) {

@@ -82,6 +82,7 @@ protected:
     void showEvent(QShowEvent* event) override;
 
 private:
+    [[nodiscard]] int busiest_head() const;
     void load();
     void make_map();
     void say();

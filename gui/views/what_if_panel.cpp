@@ -138,6 +138,7 @@ WhatIfPanel::WhatIfPanel(QWidget* parent) : QWidget(parent) {
 
     connect(model_, &WhatIfModel::ready, this, &WhatIfPanel::show_ready);
     connect(model_, &WhatIfModel::answered, this, &WhatIfPanel::show_answer);
+    connect(model_, &WhatIfModel::run_simulated, steps_, qOverload<>(&QWidget::update));
     connect(model_, &WhatIfModel::swept, pareto_, qOverload<>(&QWidget::update));
     connect(model_, &WhatIfModel::refused, this,
             [this](const QString& why) { show_message(why, true); });
@@ -239,8 +240,9 @@ QWidget* WhatIfPanel::build_controls() {
     return scroll;
 }
 
-void WhatIfPanel::set_trace(const std::filesystem::path& path, std::optional<trace::RunId> run) {
-    model_->set_trace(path, run);
+void WhatIfPanel::set_trace(const std::filesystem::path& path, std::optional<trace::RunId> run,
+                            const analysis::RunMetrics& metrics) {
+    model_->set_trace(path, run, metrics);
     controls_->setEnabled(false);
     figures_->set({}, 0);
     show_message({}, false);
@@ -314,7 +316,8 @@ void WhatIfPanel::show_answer() {
                    text("predicted", &Figure::predicted, false),
                    text("interval", &Figure::between, false)},
                   rows->size());
-    table_->horizontalHeader()->setSectionResizeMode(QHeaderView::Stretch);
+    table_->horizontalHeader()->setSectionResizeMode(QHeaderView::ResizeToContents);
+    table_->horizontalHeader()->setStretchLastSection(true);
     const std::string_view tag = sim::tag_name(answer.prediction.tag);
     QString said = QString("%1; answered in %2 ms")
                        .arg(QString::fromUtf8(tag.data(), static_cast<qsizetype>(tag.size())))

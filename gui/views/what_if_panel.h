@@ -26,7 +26,8 @@ class WhatIfPanel : public QWidget {
 public:
     explicit WhatIfPanel(QWidget* parent = nullptr);
 
-    void set_trace(const std::filesystem::path& path, std::optional<trace::RunId> run);
+    void set_trace(const std::filesystem::path& path, std::optional<trace::RunId> run,
+                   const analysis::RunMetrics& metrics);
     [[nodiscard]] WhatIfModel& model() { return *model_; }
     [[nodiscard]] WhatIfChoice choice() const;
     void set_choice(const WhatIfChoice& choice);

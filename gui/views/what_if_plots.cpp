@@ -142,7 +142,7 @@ std::optional<Axes> ParetoPlot::axes() const {
     const double room_y = std::max((high - low) * 0.08, 0.002);
     const QFontMetrics metrics(small_font(*this));
     return Axes(Axes::area_within(rect(), metrics),
-                {left - room_x, right + room_x, milliseconds, "step, median"},
+                {left - room_x, right + room_x, milliseconds, "step"},
                 {low - room_y, std::min(high + room_y, 1.02),
                  [](double v) { return QString::number(v, 'f', 3); }, ""});
 }
