@@ -238,7 +238,11 @@ void TrackRaster::collect_labels(const TimeMapping& mapping, const LaneRow& row,
         if (slot.right - slot.left < min_label_px) continue;
         slot.top = row.top;
         slot.height = row.height;
-        slot.ground = hue_rgb(set_.names[events.name(i)].hue, style_.dark);
+        const std::uint32_t name = events.name(i);
+        slot.ground = hue_rgb(set_.names[name].hue, style_.dark);
+        if (name < style_.matches.size() && style_.matches[name] == 0) {
+            slot.ground = blend(style_.ground, slot.ground, kFaint);
+        }
         labels.push_back(slot);
     }
 }

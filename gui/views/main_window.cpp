@@ -242,7 +242,10 @@ void MainWindow::show_compared() {
     const RunViewPtr& a = model_->view();
     const RunViewPtr& b = other_->view();
     other_box_->setVisible(a && b);
+    // A new view shows all of its steps; that is no reason to move the other one.
+    following_ = true;
     other_timeline_->set_view(a ? b : nullptr);
+    following_ = false;
     if (!a || !b) {
         tables_->set_differences({}, 0);
         return;
@@ -252,7 +255,9 @@ void MainWindow::show_compared() {
     other_title_->setText(QString("B: run %1%2 \u00b7 %3 steps in common")
                               .arg(run_title(b->data.run), file.isEmpty() ? "" : " of " + file)
                               .arg(alignment_.num_common()));
+    following_ = true;
     other_timeline_->stack().set(alignment_.to_b(timeline_->stack().current()));
+    following_ = false;
     differences_.start([this, a, b](const Background::Cancelled&) -> Background::Delivery {
         const auto rows =
             std::make_shared<const std::vector<DifferenceRow>>(difference_rows(*a, *b));

@@ -64,6 +64,7 @@ void MainWindow::build_centre() {
     timeline_ = new TimelineView;
     other_timeline_ = new TimelineView;
     other_timeline_->setAccessibleName("timeline of the other run");
+    other_timeline_->set_legend(false);
     summary_ = new SummaryHeader;
     search_ = new SearchBar;
     build_banner();

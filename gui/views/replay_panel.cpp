@@ -24,7 +24,7 @@ constexpr int kFrameMs = 120;
 ReplayPanel::ReplayPanel(QWidget* parent) : QWidget(parent) {
     head_ = new QComboBox(this);
     head_->setAccessibleName("head");
-    head_->setMinimumContentsLength(26);
+    head_->setMinimumContentsLength(22);
     map_ = new ResidencyView(this);
     slider_ = new QSlider(Qt::Horizontal, this);
     slider_->setAccessibleName("step");
@@ -34,7 +34,9 @@ ReplayPanel::ReplayPanel(QWidget* parent) : QWidget(parent) {
     play_->setCheckable(true);
     play_->setToolTip("Play the steps (Space)");
     label_ = new QLabel(this);
-    label_->setMinimumWidth(fontMetrics().horizontalAdvance("step 0000: 0,000 kept, 000 fetched"));
+    // The last to get room: the map's tooltip says the same.
+    label_->setSizePolicy(QSizePolicy::Ignored, QSizePolicy::Preferred);
+    slider_->setMinimumWidth(120);
     timer_ = new QTimer(this);
     timer_->setInterval(kFrameMs);
     auto* bar = new QHBoxLayout;
@@ -45,8 +47,8 @@ ReplayPanel::ReplayPanel(QWidget* parent) : QWidget(parent) {
     bar->addWidget(label);
     bar->addWidget(head_);
     bar->addWidget(play_);
-    bar->addWidget(slider_, 1);
-    bar->addWidget(label_);
+    bar->addWidget(slider_, 2);
+    bar->addWidget(label_, 1);
     auto* column = new QVBoxLayout(this);
     column->setContentsMargins(0, 0, 0, 0);
     column->setSpacing(0);

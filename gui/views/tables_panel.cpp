@@ -36,7 +36,7 @@ TablesPanel::TablesPanel(QWidget* parent) : QTabWidget(parent) {
     filter_ = new QLineEdit(corner);
     filter_->setPlaceholderText("filter rows");
     filter_->setClearButtonEnabled(true);
-    filter_->setMaximumWidth(150);
+    filter_->setMaximumWidth(120);
     filter_->setAccessibleName("filter rows of the table");
     auto* save = new QToolButton(corner);
     save->setText("CSV\u2026");
@@ -115,6 +115,10 @@ void TablesPanel::fill(Table which, std::vector<TableColumn> columns, std::size_
         const bool stretch = is_text[c] || !any_text;
         p.table->horizontalHeader()->setSectionResizeMode(
             static_cast<int>(c), stretch ? QHeaderView::Stretch : QHeaderView::Interactive);
+    }
+    if (which == Table::kDifferences) {
+        p.table->horizontalHeader()->setSectionResizeMode(QHeaderView::ResizeToContents);
+        p.table->horizontalHeader()->setStretchLastSection(true);
     }
     show_counts();
 }

@@ -387,7 +387,7 @@ void TimelineView::paint_gutter(QPainter& painter, const Theme& theme) const {
 }
 
 void TimelineView::paint_legend(QPainter& painter, const Theme& theme) const {
-    if (!view_) return;
+    if (legend_height() == 0) return;
     const QRect area(0, height() - legend_height(), width(), legend_height());
     painter.fillRect(area, theme.panel);
     painter.setPen(theme.border);

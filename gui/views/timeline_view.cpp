@@ -70,7 +70,7 @@ int TimelineView::gutter_width() const {
 }
 
 int TimelineView::legend_height() const {
-    return view_ ? QFontMetrics(font()).height() + 10 : 0;
+    return view_ && legend_shown_ ? QFontMetrics(font()).height() + 10 : 0;
 }
 
 QRect TimelineView::minimap_rect() const {
@@ -333,6 +333,11 @@ void TimelineView::show_event(const EventRef& event) {
         stack_->set(clamped({middle - span / 2, middle + span / 2}, bounds()), burst_gesture());
     }
     reveal(event);
+}
+
+void TimelineView::set_legend(bool shown) {
+    legend_shown_ = shown;
+    relayout();
 }
 
 void TimelineView::set_hits(SearchHitsPtr hits) {

@@ -77,6 +77,9 @@ public:
     /// Paints everything with lines and text as such, for a picture that can be scaled.
     void paint_vector(QPainter& painter);
 
+    /// Without the legend: where another timeline shows it already.
+    void set_legend(bool shown);
+
     /// Where an event is drawn, for tests and overlays; empty when its lane is scrolled away.
     [[nodiscard]] QRectF rect_of(const EventRef& event) const;
     [[nodiscard]] QRect tracks_rect() const;
@@ -175,6 +178,7 @@ private:
 
     std::optional<EventRef> selection_;
     std::vector<LegendEntry> legend_;
+    bool legend_shown_ = true;
     std::vector<FlowArrow> arrows_;  ///< of the selection
     TrackPrefs prefs_;
     SearchHitsPtr hits_;

@@ -30,6 +30,9 @@ namespace {
 constexpr double kSliderSteps = 100;
 // After the last turn of a control, before the sweep starts.
 constexpr int kSweepDelayMs = 250;
+// Below these sizes plots are left out.
+constexpr int kRoomForPlots = 620;
+constexpr int kRoomForBoth = 180;
 
 /// A line of the panel's table.
 struct Figure {
@@ -254,6 +257,14 @@ void WhatIfPanel::showEvent(QShowEvent* event) {
     QWidget::showEvent(event);
     // A drift trace can be large: it is read when someone looks.
     model_->prepare();
+}
+
+void WhatIfPanel::resizeEvent(QResizeEvent* event) {
+    QWidget::resizeEvent(event);
+    // Where there is no room for all, figures come first, then the front.
+    const bool room = width() >= kRoomForPlots;
+    steps_->setVisible(room && height() >= kRoomForBoth);
+    pareto_->setVisible(room);
 }
 
 void WhatIfPanel::show_ready() {
