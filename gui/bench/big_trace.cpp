@@ -118,8 +118,8 @@ private:
         if (random(0, 4000) == 0) host += 3'000'000;  // a pause
         ++correlation_;
         const std::size_t name = kind < 80 ? 0 : kind < 92 ? 1 : kind < 94 ? 2 : kind < 96 ? 3 : 4;
-        batch_.apis.push_back({call_start, call_end - call_start, correlation_, global,
-                               api_names_[name], 0, 0});
+        batch_.apis.push_back(
+            {call_start, call_end - call_start, correlation_, global, api_names_[name], 0, 0});
         --left_;
         if (name == 0) add_kernel(call_end);
         if (name == 1) add_copy(call_end);

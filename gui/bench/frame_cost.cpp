@@ -98,7 +98,8 @@ private:
         // Warm: the file lies in the page cache.
         std::ifstream file(trace_.toStdString(), std::ios::binary);
         std::vector<char> block(1 << 20);
-        while (file.read(block.data(), static_cast<std::streamsize>(block.size()))) {}
+        while (file.read(block.data(), static_cast<std::streamsize>(block.size()))) {
+        }
         const double before = resident();
         watch().reset();
         const double cpu_before = process_cpu_s();
@@ -146,11 +147,11 @@ private:
         frames["cpu_ms"] = summary(cpu);
         frames_.append(frames);
         const QJsonObject w = frames["wall_ms"].toObject(), c = frames["cpu_ms"].toObject();
-        std::printf("%-16s wall p50 %6.2f  p99 %6.2f  max %6.2f ms | cpu p50 %6.2f  p99 %6.2f  "
-                    "max %6.2f ms\n",
-                    qPrintable(name), w["p50"].toDouble(), w["p99"].toDouble(),
-                    w["max"].toDouble(), c["p50"].toDouble(), c["p99"].toDouble(),
-                    c["max"].toDouble());
+        std::printf(
+            "%-16s wall p50 %6.2f  p99 %6.2f  max %6.2f ms | cpu p50 %6.2f  p99 %6.2f  "
+            "max %6.2f ms\n",
+            qPrintable(name), w["p50"].toDouble(), w["p99"].toDouble(), w["max"].toDouble(),
+            c["p50"].toDouble(), c["p99"].toDouble(), c["max"].toDouble());
     }
 
     void wheel(QPointF position, int delta) {
@@ -174,9 +175,8 @@ private:
         };
         measure("whole trace", 300,
                 [&](int i) { timeline.stack().set(bounds.padded(-0.0001 * (i % 7))); });
-        measure("zoom sweep", 300, [&](int i) {
-            wheel(middle, i < 75 || (i >= 150 && i < 225) ? 120 : -120);
-        });
+        measure("zoom sweep", 300,
+                [&](int i) { wheel(middle, i < 75 || (i >= 150 && i < 225) ? 120 : -120); });
         measure("pan at 10 %", 300, pan(0.1));
         measure("pan at 1 %", 300, pan(0.01));
         measure("pan at 0.1 %", 300, pan(0.001));
@@ -221,11 +221,11 @@ private:
         }
         result_["range_statistics_ms"] = summary(ms);
         result_["range_statistics_cpu_ms"] = (process_cpu_s() - cpu_before) / 7 * 1e3;
-        std::printf("statistics of everything           %7.1f ms (fastest %.1f; processor time "
-                    "%.1f)\n",
-                    result_["range_statistics_ms"].toObject()["p50"].toDouble(),
-                    *std::min_element(ms.begin(), ms.end()),
-                    result_["range_statistics_cpu_ms"].toDouble());
+        std::printf(
+            "statistics of everything           %7.1f ms (fastest %.1f; processor time "
+            "%.1f)\n",
+            result_["range_statistics_ms"].toObject()["p50"].toDouble(),
+            *std::min_element(ms.begin(), ms.end()), result_["range_statistics_cpu_ms"].toDouble());
     }
 
     QString trace_;
@@ -264,15 +264,14 @@ int run(int argc, char** argv) {
     result["platform"] = QGuiApplication::platformName();
     result["page_cache"] = "warm";
     result["cores"] = static_cast<int>(sysconf(_SC_NPROCESSORS_ONLN));
-    std::printf("%.0f events on %d tracks: opened in %.2f s (%.2f s of processor time), %.1f bytes "
-                "resident per event (%.1f in lanes), longest block %.1f ms (%.1f ms of processor "
-                "time)\n",
-                result["events"].toDouble(), result["tracks"].toInt(), result["open_s"].toDouble(),
-                result["open_cpu_s"].toDouble(),
-                result["bytes_per_event_resident"].toDouble(),
-                result["bytes_per_event_in_lanes"].toDouble(),
-                result["longest_block_wall_ms"].toDouble(),
-                result["longest_block_cpu_ms"].toDouble());
+    std::printf(
+        "%.0f events on %d tracks: opened in %.2f s (%.2f s of processor time), %.1f bytes "
+        "resident per event (%.1f in lanes), longest block %.1f ms (%.1f ms of processor "
+        "time)\n",
+        result["events"].toDouble(), result["tracks"].toInt(), result["open_s"].toDouble(),
+        result["open_cpu_s"].toDouble(), result["bytes_per_event_resident"].toDouble(),
+        result["bytes_per_event_in_lanes"].toDouble(), result["longest_block_wall_ms"].toDouble(),
+        result["longest_block_cpu_ms"].toDouble());
     if (parser.isSet("json")) {
         QFile file(parser.value("json"));
         if (!file.open(QIODevice::WriteOnly)) {

@@ -26,11 +26,20 @@ std::size_t ActivityDetails::memory() const {
 }
 
 QString copy_direction(int copy_kind) {
-    constexpr std::array<const char*, 14> kWords = {
-        "unknown",         "host to device",  "device to host",   "host to array",
-        "array to host",   "array to array",  "array to device",  "device to array",
-        "device to device", "host to host",   "peer to peer",     "managed host to device",
-        "managed device to host", "managed device to device"};
+    constexpr std::array<const char*, 14> kWords = {"unknown",
+                                                    "host to device",
+                                                    "device to host",
+                                                    "host to array",
+                                                    "array to host",
+                                                    "array to array",
+                                                    "array to device",
+                                                    "device to array",
+                                                    "device to device",
+                                                    "host to host",
+                                                    "peer to peer",
+                                                    "managed host to device",
+                                                    "managed device to host",
+                                                    "managed device to device"};
     return word(kWords, copy_kind);
 }
 

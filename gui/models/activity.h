@@ -15,7 +15,7 @@ namespace hc::gui {
 /// 1; numbers beyond 32 bits are none of CUPTI's).
 struct ActivityDetails {
     struct Copy {
-        std::uint32_t bytes_low = 0;   ///< bytes, low half: rows stay narrow
+        std::uint32_t bytes_low = 0;  ///< bytes, low half: rows stay narrow
         std::uint16_t bytes_high = 0;
         std::uint8_t copy_kind = 0, src_kind = 255, dst_kind = 255;
         [[nodiscard]] std::int64_t bytes() const {

@@ -93,7 +93,8 @@ QString stream_title(std::int64_t key, const std::vector<trace::Stream>& streams
     return QString("stream %1").arg(key);
 }
 
-LaneGroup describe_track(LaneKind kind, std::int64_t id, const std::vector<trace::Stream>& streams) {
+LaneGroup describe_track(LaneKind kind, std::int64_t id,
+                         const std::vector<trace::Stream>& streams) {
     const QString thread = QString("thread %1").arg(id & 0xffffff);
     switch (kind) {
         case LaneKind::kKernels: {
@@ -192,8 +193,8 @@ void ActivityCollector::add(const trace::NvtxRanges& rows) {
             .add(bounded_time(rows.start_ns[i]), bounded_time(rows.duration_ns[i]),
                  static_cast<std::uint32_t>(rows.name[i]), source);
         if (rows.payload_type[i] < 0 && rows.domain[i] <= 0) continue;
-        details_.nvtx.emplace(source, ActivityDetails::Nvtx{rows.payload[i], rows.payload_type[i],
-                                                            rows.domain[i]});
+        details_.nvtx.emplace(
+            source, ActivityDetails::Nvtx{rows.payload[i], rows.payload_type[i], rows.domain[i]});
     }
 }
 
@@ -230,7 +231,8 @@ void ActivityCollector::append(ActivityCollector&& later) {
     for (const auto& [row, result] : later.details_.api_failures) {
         details_.api_failures.emplace(row + api_shift, result);
     }
-    for (const auto& [row, nvtx] : later.details_.nvtx) details_.nvtx.emplace(row + num_nvtx_, nvtx);
+    for (const auto& [row, nvtx] : later.details_.nvtx)
+        details_.nvtx.emplace(row + num_nvtx_, nvtx);
     ActivityDetails& theirs = later.details_;
     move_behind(details_.kernel_correlation, theirs.kernel_correlation);
     move_behind(details_.kernel_launch, theirs.kernel_launch);

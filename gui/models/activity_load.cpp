@@ -33,7 +33,7 @@ public:
 
 private:
     Progress& parent_;
-    std::mutex mutex_;       ///< guards done_ and the parent
+    std::mutex mutex_;  ///< guards done_ and the parent
     std::int64_t done_ = 0;
     std::atomic<bool> stopped_ = false;
 };

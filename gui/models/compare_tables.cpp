@@ -45,9 +45,9 @@ DifferenceRow time_row(const QString& what, const analysis::TimeDifference& time
         row.difference += " (" + signed_percent(*share) + ")";
     }
     if (time.interval) {
-        row.difference += QString(", 95 %: %1 to %2")
-                              .arg(signed_duration(time.interval->low),
-                                   signed_duration(time.interval->high));
+        row.difference +=
+            QString(", 95 %: %1 to %2")
+                .arg(signed_duration(time.interval->low), signed_duration(time.interval->high));
     }
     row.verdict = text_of(analysis::verdict_name(time.verdict));
     return row;
@@ -68,8 +68,8 @@ std::vector<DifferenceRow> difference_rows(const RunView& a, const RunView& b) {
         row.what = text_of(figure.title);
         row.a = value_text(figure.unit, figure.a);
         row.b = value_text(figure.unit, figure.b);
-        row.difference = (figure.b > figure.a ? "+" : "") +
-                         value_text(figure.unit, figure.b - figure.a);
+        row.difference =
+            (figure.b > figure.a ? "+" : "") + value_text(figure.unit, figure.b - figure.a);
         if (figure.a != 0) row.relative = (figure.b - figure.a) / std::abs(figure.a);
         rows.push_back(row);
     }
@@ -82,7 +82,7 @@ std::vector<DifferenceRow> difference_rows(const RunView& a, const RunView& b) {
 
 std::vector<TableColumn> difference_columns(
     std::shared_ptr<const std::vector<DifferenceRow>> rows) {
-    const auto text = [rows](const QString& title, QString DifferenceRow::* field) {
+    const auto text = [rows](const QString& title, QString DifferenceRow::*field) {
         return TableColumn{title, [](std::size_t) { return 0.0; },
                            [rows, field](std::size_t i) { return (*rows)[i].*field; }, true};
     };

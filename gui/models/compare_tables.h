@@ -14,7 +14,7 @@ namespace hc::gui {
 struct DifferenceRow {
     QString what;
     QString a, b;
-    QString difference;  ///< B - A, with its interval where there is one
+    QString difference;   ///< B - A, with its interval where there is one
     double relative = 0;  ///< (B - A) / A; what the column is sorted by
     QString verdict;
 };

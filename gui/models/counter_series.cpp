@@ -31,7 +31,8 @@ CounterSeries::CounterSeries(std::vector<std::int64_t> time_ns, std::vector<floa
     levels_.push_back(std::move(nodes));
     while (levels_.back().size() > 1) {
         const std::vector<Node>& fine = levels_.back();
-        std::vector<Node> coarse((fine.size() + kFan - 1) / kFan, Node{kInfinite, -kInfinite, 0, 0});
+        std::vector<Node> coarse((fine.size() + kFan - 1) / kFan,
+                                 Node{kInfinite, -kInfinite, 0, 0});
         for (std::size_t i = 0; i < fine.size(); ++i) {
             Node& node = coarse[i / kFan];
             node.least = std::min(node.least, fine[i].least);

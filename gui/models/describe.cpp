@@ -162,8 +162,8 @@ Facts activity_facts(const RunView& view, const EventRef& event) {
         case LaneKind::kApi: {
             const auto failed = activity.api_failures.find(static_cast<std::uint32_t>(row));
             const bool good = failed == activity.api_failures.end();
-            facts.push_back({"result", good ? QString("success")
-                                            : QString("error %1").arg(failed->second)});
+            facts.push_back(
+                {"result", good ? QString("success") : QString("error %1").arg(failed->second)});
             break;
         }
         case LaneKind::kNvtx: {

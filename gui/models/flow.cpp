@@ -56,8 +56,8 @@ std::optional<EventRef> find_call(const LaneSet& lanes, const EventRef& started,
         for (std::size_t i = events.first_starting_at(begin + 1); i > 0; --i) {
             if (ids[sources[i - 1]] != id) continue;
             const EventRef found{lane, i - 1};
-            const bool later = !best || events.start(i - 1) >=
-                                            lanes.lanes[best->lane].events.start(best->index);
+            const bool later =
+                !best || events.start(i - 1) >= lanes.lanes[best->lane].events.start(best->index);
             if (later) best = found;
             break;
         }

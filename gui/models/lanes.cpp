@@ -35,8 +35,8 @@ public:
         add_run_counters(data_, extras_.recall, set_);
         add_streams("");
         if (extras_.activity != nullptr) {
-            set_.activity = extras_.activity->finish(*extras_.strings, *extras_.launches, streams_,
-                                                     set_);
+            set_.activity =
+                extras_.activity->finish(*extras_.strings, *extras_.launches, streams_, set_);
         }
         finish();
         return std::move(set_);
@@ -373,8 +373,7 @@ void add_counter(LaneSet& set, const QString& title, CounterSeries series, Count
     lane.unit = unit;
     lane.counter_top = top > 0 ? top : series.highest();
     lane.counter = std::move(series);
-    set.groups.push_back(
-        {title, "", LaneKind::kCounter, set.lanes.size(), 1, "counter/" + title});
+    set.groups.push_back({title, "", LaneKind::kCounter, set.lanes.size(), 1, "counter/" + title});
     set.lanes.push_back(std::move(lane));
 }
 

@@ -26,12 +26,12 @@ struct EventName {
 
 /// What a lane shows, and what `LaneEvents::source` counts in it.
 enum class LaneKind : std::uint8_t {
-    kSteps,     ///< rows of steps; drawn as bars, high where the step is long
-    kLayers,    ///< stretches of one layer's operations: the row of the first of them
-    kOps,       ///< rows of operations
-    kFetches,   ///< rows of fetches: queued, transfer, staged, commit, first use
-    kCounter,   ///< no events, a curve
-    kKernels,   ///< rows of ActivityDetails from here on
+    kSteps,    ///< rows of steps; drawn as bars, high where the step is long
+    kLayers,   ///< stretches of one layer's operations: the row of the first of them
+    kOps,      ///< rows of operations
+    kFetches,  ///< rows of fetches: queued, transfer, staged, commit, first use
+    kCounter,  ///< no events, a curve
+    kKernels,  ///< rows of ActivityDetails from here on
     kCopies,
     kSets,
     kSyncs,
@@ -60,7 +60,7 @@ struct LaneGroup {
     LaneKind kind = LaneKind::kOps;
     std::size_t first = 0;
     std::size_t count = 0;
-    QString key = {};  ///< knows the track again in another trace
+    QString key = {};                       ///< knows the track again in another trace
     std::vector<std::uint32_t> names = {};  ///< that its events have, each once
 };
 
@@ -102,7 +102,7 @@ class ActivityCollector;
 /// What else of a file goes into the lanes beside the run.
 struct LaneExtras {
     const std::vector<trace::RecallRecord>* recall = nullptr;
-    ActivityCollector* activity = nullptr;  ///< emptied
+    ActivityCollector* activity = nullptr;      ///< emptied
     const trace::Strings* strings = nullptr;    ///< beside the activity
     const trace::Launches* launches = nullptr;  ///< beside the activity
 };

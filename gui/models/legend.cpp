@@ -34,7 +34,7 @@ std::vector<LegendEntry> legend_of(const RunView& view) {
     }
     // Of CUDA activity the kinds; kernels and ranges have a colour each, told by their labels.
     constexpr std::pair<Hue, const char*> kKinds[] = {
-        {Hue::kTransfer, "copy to device"}, {Hue::kCopyToHost, "copy to host"},
+        {Hue::kTransfer, "copy to device"},   {Hue::kCopyToHost, "copy to host"},
         {Hue::kCopyDevice, "copy on device"}, {Hue::kApiLaunch, "launch call"},
         {Hue::kApiSync, "synchronisation"},   {Hue::kApiCopy, "copy call"},
         {Hue::kApiMemory, "memory call"},     {Hue::kApiOther, "other call"}};

@@ -193,9 +193,9 @@ public:
         RangeStatistics result = write();
         result.range = range_;
         result.num_events = static_cast<std::int64_t>(num_events_);
-        result.elapsed_ms = std::chrono::duration<double, std::milli>(
-                                std::chrono::steady_clock::now() - start)
-                                .count();
+        result.elapsed_ms =
+            std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start)
+                .count();
         return result;
     }
 

@@ -17,11 +17,11 @@ struct StatisticsRow {
     /// Stands for all names of a track beyond its first thousand.
     static constexpr std::uint32_t kOtherNames = 0xffffffff;
 
-    std::size_t group = 0;             ///< of LaneSet::groups
+    std::size_t group = 0;              ///< of LaneSet::groups
     std::optional<std::uint32_t> name;  ///< of LaneSet::names; none: the whole track
     std::int64_t count = 0;
     std::int64_t sum_ns = 0;
-    double median_ns = 0;  ///< the mean of the middle two of an even count
+    double median_ns = 0;                 ///< the mean of the middle two of an even count
     std::int64_t p95_ns = 0, p99_ns = 0;  ///< nearest rank, as profiler/analysis has it
     std::int64_t max_ns = 0, min_ns = 0;
     [[nodiscard]] double mean_ns() const {

@@ -51,8 +51,8 @@ Residency::Residency(const trace::RunData& data, const trace::RunData* attention
     if (prompt_ == 0 || data.steps.size() == 0 || data.steps.size() > kMaxColumns) return;
     std::vector<const RowsRecord*> changes;
     for (const RowsRecord& rows : data.rows) {
-        const bool its = rows.layer == head.layer && rows.head == head.head &&
-                         rows.sequence == head.sequence;
+        const bool its =
+            rows.layer == head.layer && rows.head == head.head && rows.sequence == head.sequence;
         if (its) changes.push_back(&rows);
     }
     if (changes.empty()) return;
@@ -62,8 +62,7 @@ Residency::Residency(const trace::RunData& data, const trace::RunData* attention
     if (attention != nullptr) {
         for (const AttentionRecord& row : attention->attention) {
             const bool its = row.layer == head.layer && row.head == head.head &&
-                             row.sequence == head.sequence &&
-                             row.kind == AttentionRowKind::kScore;
+                             row.sequence == head.sequence && row.kind == AttentionRowKind::kScore;
             if (its) ranked.emplace(row.step, &row);
         }
     }
@@ -107,8 +106,7 @@ Residency::Residency(const trace::RunData& data, const trace::RunData* attention
         }
         if (const auto found = ranked.find(step.step); found != ranked.end() && capacity > 0) {
             const Positions& best = found->second->ranked;
-            const auto count =
-                std::min(best.size(), static_cast<std::size_t>(capacity));
+            const auto count = std::min(best.size(), static_cast<std::size_t>(capacity));
             step.wanted = static_cast<std::int64_t>(count);
             step.missing = 0;
             knows_wanted_ = true;

@@ -14,7 +14,7 @@ namespace hc::gui {
 /// What one step changed in the head, and how it stood after.
 struct ResidencyStep {
     std::int64_t step = 0;
-    std::int64_t resident = 0;      ///< positions, after the step's changes
+    std::int64_t resident = 0;  ///< positions, after the step's changes
     std::int64_t fetched = 0, evicted = 0;
     std::optional<std::size_t> fetch;  ///< row of data.fetches that committed here
     /// Of the positions that full attention ranked highest at this step, as many as the head may
@@ -60,8 +60,8 @@ private:
     int num_rows_ = 0;
     bool knows_wanted_ = false;
     std::vector<ResidencyStep> steps_;
-    std::vector<Cell> cells_;          ///< [column * num_rows_ + row]
-    std::vector<std::uint8_t> kept_;   ///< same index; share of 255
+    std::vector<Cell> cells_;         ///< [column * num_rows_ + row]
+    std::vector<std::uint8_t> kept_;  ///< same index; share of 255
 };
 
 }  // namespace hc::gui

@@ -88,17 +88,16 @@ public:
     }
     /// Each value holds from the end of its step (`at_end`) or its start to the next one.
     [[nodiscard]] CounterSeries curve(std::vector<StepValue> values, bool at_end) const {
-        std::stable_sort(values.begin(), values.end(), [](const StepValue& a, const StepValue& b) {
-            return a.step < b.step;
-        });
+        std::stable_sort(values.begin(), values.end(),
+                         [](const StepValue& a, const StepValue& b) { return a.step < b.step; });
         std::vector<std::int64_t> times;
         std::vector<float> numbers;
         std::int64_t last = std::numeric_limits<std::int64_t>::min();
         for (const StepValue& v : values) {
             const auto row = row_.find(v.step);
             if (row == row_.end()) continue;
-            const std::int64_t time = bounded_time(at_end ? steps_.end_ns[row->second]
-                                                          : steps_.start_ns[row->second]);
+            const std::int64_t time =
+                bounded_time(at_end ? steps_.end_ns[row->second] : steps_.start_ns[row->second]);
             if (time < last) continue;  // steps that go back in time are no steps
             last = time;
             times.push_back(time);

@@ -19,8 +19,8 @@ std::optional<double> parse_duration(const QString& text) {
     if (!match.hasMatch()) return std::nullopt;
     const double number = match.captured(1).toDouble();
     const QString unit = match.captured(2);
-    const double factor = unit == "s"    ? 1e9
-                          : unit == "ms" ? 1e6
+    const double factor = unit == "s"                                            ? 1e9
+                          : unit == "ms"                                         ? 1e6
                           : unit == "us" || unit == QString::fromUtf8("\u00b5s") ? 1e3
                                                                                  : 1;
     return number * factor;
@@ -174,8 +174,8 @@ SearchHitsPtr search(const RunView& view, const SearchQuery& query,
     const double least = query.longer_than_ns.value_or(-1);
     const double most = query.shorter_than_ns.value_or(std::numeric_limits<double>::infinity());
     for (const LaneGroup& group : set.groups) {
-        if (!query.track.isEmpty() && !(group.title + ' ' + group.subtitle)
-                                           .contains(query.track, Qt::CaseInsensitive)) {
+        if (!query.track.isEmpty() &&
+            !(group.title + ' ' + group.subtitle).contains(query.track, Qt::CaseInsensitive)) {
             continue;
         }
         for (std::size_t lane = group.first; lane < group.first + group.count; ++lane) {

@@ -36,7 +36,7 @@ struct SearchQuery {
 
 struct SearchHits {
     std::vector<std::vector<std::uint32_t>> in_lane;  ///< indexes of events, ascending
-    std::vector<std::uint8_t> names;  ///< [name]: 1 where the text matches
+    std::vector<std::uint8_t> names;                  ///< [name]: 1 where the text matches
     std::size_t count = 0;
     double elapsed_ms = 0;
 

@@ -10,8 +10,8 @@ namespace hc::gui {
 void TraceModel::load(const std::filesystem::path& path, std::optional<trace::RunId> run) {
     loading_ = true;
     const quint64 generation = ++generation_;
-    background_.start([this, path, run, generation](const Background::Cancelled& cancelled)
-                          -> Background::Delivery {
+    background_.start([this, path, run,
+                       generation](const Background::Cancelled& cancelled) -> Background::Delivery {
         const auto complain = [this](const QString& message, int code) {
             return [this, message, code] { fail(message, code); };
         };
@@ -27,8 +27,9 @@ void TraceModel::load(const std::filesystem::path& path, std::optional<trace::Ru
             return complain(QString::fromUtf8(error.what()), static_cast<int>(error.code()));
         } catch (const std::exception& error) {
             const QString name = QString::fromStdString(path.string());
-            return complain(QString("cannot show %1: %2").arg(name, QString::fromUtf8(error.what())),
-                            static_cast<int>(ExitCode::kBug));
+            return complain(
+                QString("cannot show %1: %2").arg(name, QString::fromUtf8(error.what())),
+                static_cast<int>(ExitCode::kBug));
         }
     });
 }

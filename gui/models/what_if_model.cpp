@@ -27,8 +27,8 @@ std::shared_ptr<const HeadProfile> shared_out(const HeadProfile* own, const What
     auto heads = std::make_shared<HeadProfile>(*own);
     for (std::size_t i = 0; i < heads->ratios.size(); ++i) {
         if (is_full(heads->roles[i])) continue;
-        heads->ratios[i] *= heads->roles[i] == HeadRole::kAnchor ? choice.anchor_share
-                                                                 : choice.satellite_share;
+        heads->ratios[i] *=
+            heads->roles[i] == HeadRole::kAnchor ? choice.anchor_share : choice.satellite_share;
     }
     return heads;
 }
@@ -72,8 +72,8 @@ void WhatIfModel::set_trace(const std::filesystem::path& path, std::optional<tra
 void WhatIfModel::prepare() {
     if (simulator_ || is_preparing_ || path_.empty()) return;
     is_preparing_ = true;
-    reader_.start([this, path = path_, run = run_](const Background::Cancelled& cancelled)
-                      -> Background::Delivery {
+    reader_.start([this, path = path_,
+                   run = run_](const Background::Cancelled& cancelled) -> Background::Delivery {
         const auto refuse = [this](const QString& why) {
             return [this, why] {
                 is_preparing_ = false;
@@ -186,9 +186,8 @@ void WhatIfModel::simulate_run(const WhatIfChoice& choice) {
 
 void WhatIfModel::sweep(const WhatIfChoice& around) {
     if (!simulator_) return;
-    sweeper_.start([this, simulator = simulator_, around,
-                    recorded = recorded_](const Background::Cancelled& cancelled)
-                       -> Background::Delivery {
+    sweeper_.start([this, simulator = simulator_, around, recorded = recorded_](
+                       const Background::Cancelled& cancelled) -> Background::Delivery {
         auto points = std::make_shared<std::vector<ParetoPoint>>();
         for (const double step : kThresholdSteps) {
             for (const double ratio : kSweepRatios) {

@@ -42,8 +42,8 @@ struct ParetoPoint {
     WhatIfChoice choice;
     double step_ns = 0;
     double pool_bytes = 0;
-    double recall = 0;   ///< the lower end of its interval
-    bool best = false;   ///< no other point is as fast and keeps more
+    double recall = 0;  ///< the lower end of its interval
+    bool best = false;  ///< no other point is as fast and keeps more
 };
 
 /// Marks those points that no other beats in both step time and recall.

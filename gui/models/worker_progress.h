@@ -31,9 +31,10 @@ public:
         const auto now = std::chrono::steady_clock::now();
         if (now - last_ < std::chrono::milliseconds(33)) return;
         last_ = now;
-        const int percent = total_ > 0 ? static_cast<int>(100.0 * static_cast<double>(done) /
-                                                          static_cast<double>(total_))
-                                       : -1;
+        const int percent =
+            total_ > 0
+                ? static_cast<int>(100.0 * static_cast<double>(done) / static_cast<double>(total_))
+                : -1;
         QMetaObject::invokeMethod(
             receiver_, [say = say_, what = what_, percent] { say(what, percent); },
             Qt::QueuedConnection);

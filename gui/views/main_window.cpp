@@ -45,7 +45,8 @@ std::optional<EventRef> found_again(const RunView& before, const RunView& now,
         if (candidate.key != group.key || row >= candidate.count) continue;
         const LaneEvents& events = now.lanes.lanes[candidate.first + row].events;
         const std::size_t i = events.first_starting_at(static_cast<double>(start));
-        if (i < events.size() && events.start(i) == start) return EventRef{candidate.first + row, i};
+        if (i < events.size() && events.start(i) == start)
+            return EventRef{candidate.first + row, i};
     }
     return std::nullopt;
 }
@@ -131,9 +132,8 @@ void MainWindow::show_loaded() {
                         any_run ? std::optional(view->data.run.id) : std::nullopt, view->metrics);
     if (kept) {
         timeline_->stack().set(clamped(kept->range, view->lanes.bounds));
-        const auto again = kept->selection && before
-                               ? found_again(*before, *view, *kept->selection)
-                               : std::nullopt;
+        const auto again = kept->selection && before ? found_again(*before, *view, *kept->selection)
+                                                     : std::nullopt;
         timeline_->select(again);
         if (comparing()) show_compared();
     }
@@ -168,8 +168,8 @@ void MainWindow::show_statistics() {
     if (!view) return;
     const auto& measured = timeline_->measured();
     const TimeRange range = measured ? *measured : view->lanes.bounds.padded(1);
-    const QString title = measured ? "Statistics of " + format_duration(measured->span())
-                                   : QString("Statistics");
+    const QString title =
+        measured ? "Statistics of " + format_duration(measured->span()) : QString("Statistics");
     const bool asked_for = measured.has_value();
     statistics_.start([this, view, range, title,
                        asked_for](const Background::Cancelled& cancelled) -> Background::Delivery {

@@ -118,7 +118,8 @@ void MainWindow::build_view_menu() {
         const QWidget* focus = QApplication::focusWidget();
         std::size_t here = 0;
         for (std::size_t i = 0; i < panels.size(); ++i) {
-            if (focus != nullptr && (panels[i] == focus || panels[i]->isAncestorOf(focus))) here = i;
+            if (focus != nullptr && (panels[i] == focus || panels[i]->isAncestorOf(focus)))
+                here = i;
         }
         const std::size_t count = panels.size();
         QWidget* next = panels[(here + count + (direction > 0 ? 1 : count - 1)) % count];
@@ -144,10 +145,9 @@ void MainWindow::fill_compare_menu() {
     if (view && !view->path.isEmpty()) {
         for (const trace::Run& run : view->runs) {
             if (run.id == view->data.run.id) continue;
-            compare_menu_->addAction("run " + run_title(run), this,
-                                     [this, path = view->path.toStdString(), id = run.id] {
-                                         compare_with(path, id);
-                                     });
+            compare_menu_->addAction(
+                "run " + run_title(run), this,
+                [this, path = view->path.toStdString(), id = run.id] { compare_with(path, id); });
         }
         compare_menu_->addSeparator();
     }
@@ -177,7 +177,8 @@ void MainWindow::ask_where_to_go() {
     connect(dialog, &QInputDialog::textValueSelected, this, [this](const QString& text) {
         const auto target = parse_goto(text);
         if (!target) {
-            show_banner(QString("'%1' is neither a step nor a time such as 12.5ms").arg(text), true);
+            show_banner(QString("'%1' is neither a step nor a time such as 12.5ms").arg(text),
+                        true);
         } else if (!go_to(*target)) {
             show_banner(QString("the run has no step %1").arg(text), true);
         }
@@ -216,13 +217,12 @@ void MainWindow::export_picture(const QString& path) {
 }
 
 bool MainWindow::show_panel(const QString& name) {
-    const std::array<std::pair<const char*, QDockWidget*>, 6> docks = {
-        {{"heads", heads_dock_},
-         {"details", details_dock_},
-         {"drift", drift_dock_},
-         {"replay", replay_dock_},
-         {"what-if", what_if_dock_},
-         {"tables", tables_dock_}}};
+    const std::array<std::pair<const char*, QDockWidget*>, 6> docks = {{{"heads", heads_dock_},
+                                                                        {"details", details_dock_},
+                                                                        {"drift", drift_dock_},
+                                                                        {"replay", replay_dock_},
+                                                                        {"what-if", what_if_dock_},
+                                                                        {"tables", tables_dock_}}};
     for (const auto& [known, dock] : docks) {
         if (name != known) continue;
         dock->show();

@@ -154,8 +154,8 @@ void MainWindow::place_docks() {
                 Qt::Vertical);
     const int bottom = std::clamp(height() * 29 / 100, 170, 340);
     resizeDocks({drift_dock_, tables_dock_}, {bottom, bottom}, Qt::Vertical);
-    resizeDocks({drift_dock_, tables_dock_}, {(width() - right) * 52 / 100, (width() - right) * 48 / 100},
-                Qt::Horizontal);
+    resizeDocks({drift_dock_, tables_dock_},
+                {(width() - right) * 52 / 100, (width() - right) * 48 / 100}, Qt::Horizontal);
 }
 
 void MainWindow::build_corner() {
@@ -269,8 +269,8 @@ void MainWindow::connect_compare() {
         if (following_ || !comparing()) return;
         following_ = true;
         const TimeRange& range = moved->stack().current();
-        other->stack().set(
-            moved == timeline_ ? alignment_.to_b(range) : alignment_.to_a(range), kFollow);
+        other->stack().set(moved == timeline_ ? alignment_.to_b(range) : alignment_.to_a(range),
+                           kFollow);
         following_ = false;
     };
     connect(timeline_, &TimelineView::range_changed, this,

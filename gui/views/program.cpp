@@ -90,11 +90,10 @@ void wait_for_load(TraceModel& model) {
     QEventLoop loop;
     std::optional<Error> failure;
     QObject::connect(&model, &TraceModel::loaded, &loop, &QEventLoop::quit);
-    QObject::connect(&model, &TraceModel::failed, &loop,
-                     [&](const QString& message, int code) {
-                         failure.emplace(static_cast<ExitCode>(code), message.toStdString());
-                         loop.quit();
-                     });
+    QObject::connect(&model, &TraceModel::failed, &loop, [&](const QString& message, int code) {
+        failure.emplace(static_cast<ExitCode>(code), message.toStdString());
+        loop.quit();
+    });
     if (model.loading()) loop.exec();
     if (failure) throw Error(*failure);
 }
@@ -173,8 +172,7 @@ int show(const ViewerOptions& options, int argc, char** argv) {
     }
     QSettings settings("hcprof", "viewer");
     window.restore_layout(settings);
-    QObject::connect(&window, &MainWindow::closing, &window,
-                     [&] { window.save_layout(settings); });
+    QObject::connect(&window, &MainWindow::closing, &window, [&] { window.save_layout(settings); });
     window.show();
     if (!options.trace.isEmpty()) {
         window.open(options.trace.toStdString(), options.run);

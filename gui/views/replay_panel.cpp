@@ -99,11 +99,11 @@ void ReplayPanel::set_view(const RunViewPtr& view) {
                 if (is_full(head.role)) continue;
                 heads_.push_back({head.layer, head.head, 0});
                 const std::string_view role = role_name(head.role);
-                QString text = QString("layer %1 \u00b7 head %2 \u00b7 %3")
-                                   .arg(head.layer)
-                                   .arg(head.head)
-                                   .arg(QString::fromUtf8(role.data(),
-                                                          static_cast<qsizetype>(role.size())));
+                QString text =
+                    QString("layer %1 \u00b7 head %2 \u00b7 %3")
+                        .arg(head.layer)
+                        .arg(head.head)
+                        .arg(QString::fromUtf8(role.data(), static_cast<qsizetype>(role.size())));
                 head_->addItem(text);
             }
             head_->setCurrentIndex(busiest_head());
@@ -205,8 +205,7 @@ void ReplayPanel::make_map() {
     mapper_.start([this, view = view_, attention = attention_,
                    head = heads_[static_cast<std::size_t>(index)]](
                       const Background::Cancelled&) -> Background::Delivery {
-        auto residency =
-            std::make_shared<const Residency>(view->data, attention.get(), head);
+        auto residency = std::make_shared<const Residency>(view->data, attention.get(), head);
         return [this, residency] {
             map_->set_residency(residency,
                                 "The trace does not say which positions this head kept.");

@@ -70,9 +70,8 @@ void ResidencyView::make_picture() {
     for (int row = 0; row < picture_.height(); ++row) {
         auto* line = reinterpret_cast<QRgb*>(picture_.scanLine(row));
         for (int column = 0; column < columns; ++column) {
-            line[column] = colour_of(residency_->cell(column, row),
-                                     residency_->kept_share(column, row))
-                               .rgb();
+            line[column] =
+                colour_of(residency_->cell(column, row), residency_->kept_share(column, row)).rgb();
         }
     }
 }
@@ -128,8 +127,8 @@ void ResidencyView::paintEvent(QPaintEvent*) {
     }
     const auto& steps = residency_->steps();
     const double base = map.bottom() + 3 + metrics.ascent();
-    const double every = std::max(1.0, nice_step(static_cast<double>(steps.size()) * 60 /
-                                                 map.width()));
+    const double every =
+        std::max(1.0, nice_step(static_cast<double>(steps.size()) * 60 / map.width()));
     for (double column = 0; column < static_cast<double>(steps.size()); column += every) {
         const QString text = QString::number(steps[static_cast<std::size_t>(column)].step);
         const double x = cell_rect(static_cast<int>(column), 0).center().x();
@@ -141,8 +140,8 @@ void ResidencyView::paintEvent(QPaintEvent*) {
             const QRectF cell = cell_rect(static_cast<int>(i), 0);
             painter.setPen(QPen(theme.accent, 1.4));
             painter.setBrush(Qt::NoBrush);
-            painter.drawRect(QRectF(cell.left() - 1, map.top(), std::max(cell.width(), 1.0) + 2,
-                                    map.height()));
+            painter.drawRect(
+                QRectF(cell.left() - 1, map.top(), std::max(cell.width(), 1.0) + 2, map.height()));
         }
     }
     double x = map.left();

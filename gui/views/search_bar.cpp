@@ -90,8 +90,8 @@ void SearchBar::start() {
         return;
     }
     show_status("searching", false);
-    background_.start([this, view = view_, query = *query](const Background::Cancelled& cancelled)
-                          -> Background::Delivery {
+    background_.start([this, view = view_, query = *query](
+                          const Background::Cancelled& cancelled) -> Background::Delivery {
         const SearchHitsPtr hits = search(*view, query, cancelled);
         if (!hits) return {};
         return [this, hits] {

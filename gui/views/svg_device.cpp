@@ -100,8 +100,7 @@ public:
         const double pixels =
             font.pixelSize() > 0 ? font.pixelSize() : font.pointSizeF() * kDotsPerInch / 72;
         QString more = QString(" font-family=\"%1\" font-size=\"%2\" fill=\"%3\"")
-                           .arg(font.family().toHtmlEscaped(), number(pixels),
-                                pen_.color().name());
+                           .arg(font.family().toHtmlEscaped(), number(pixels), pen_.color().name());
         if (font.bold()) more += " font-weight=\"bold\"";
         if (pen_.color().alphaF() < 1) {
             more += QString(" fill-opacity=\"%1\"").arg(number(pen_.color().alphaF()));
@@ -112,9 +111,10 @@ public:
     }
 
     [[nodiscard]] QByteArray document(const QSize& size) const {
-        return QString("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"
-                       "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%1\" height=\"%2\" "
-                       "viewBox=\"0 0 %1 %2\">\n%3</svg>\n")
+        return QString(
+                   "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"
+                   "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%1\" height=\"%2\" "
+                   "viewBox=\"0 0 %1 %2\">\n%3</svg>\n")
             .arg(size.width())
             .arg(size.height())
             .arg(body_)
@@ -145,8 +145,8 @@ private:
     [[nodiscard]] QString stroke_text() const {
         if (pen_.style() == Qt::NoPen) return " stroke=\"none\"";
         const double width = std::max(pen_.widthF(), 1.0);
-        QString text = QString(" stroke=\"%1\" stroke-width=\"%2\"")
-                           .arg(pen_.color().name(), number(width));
+        QString text =
+            QString(" stroke=\"%1\" stroke-width=\"%2\"").arg(pen_.color().name(), number(width));
         if (pen_.color().alphaF() < 1) {
             text += QString(" stroke-opacity=\"%1\"").arg(number(pen_.color().alphaF()));
         }

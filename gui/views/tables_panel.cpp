@@ -144,7 +144,7 @@ void TablesPanel::set_view(const RunViewPtr& view) {
     fill(Table::kSteps, step_columns(view), view->data.steps.size());
     fill(Table::kChecks, check_columns(view), view->data.drift.size());
     fill(Table::kFetches, fetch_columns(view), view->data.fetches.size());
-    show_table(!view->data.fetches.empty()     ? Table::kFetches
+    show_table(!view->data.fetches.empty()   ? Table::kFetches
                : view->data.steps.size() > 0 ? Table::kSteps
                                              : Table::kStatistics);
 }
@@ -166,10 +166,10 @@ void TablesPanel::set_hits(const SearchHitsPtr& hits) {
         fill(Table::kHits, {}, 0);
         return;
     }
-    page(Table::kHits).title = hits->count > kMaxHits
-                                   ? QString("Hits, the first of %1")
-                                         .arg(format_count(static_cast<qint64>(hits->count)))
-                                   : QString("Hits");
+    page(Table::kHits).title =
+        hits->count > kMaxHits
+            ? QString("Hits, the first of %1").arg(format_count(static_cast<qint64>(hits->count)))
+            : QString("Hits");
     fill(Table::kHits, hit_columns(view_, hits), std::min(hits->count, kMaxHits));
 }
 

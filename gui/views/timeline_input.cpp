@@ -130,8 +130,8 @@ void TimelineView::mouseMoveEvent(QMouseEvent* event) {
             if (std::abs(event->position().y() - press_.y()) < kClickPx) break;
             setCursor(Qt::ClosedHandCursor);
             const auto before = group_under(event->position());
-            dragged_before_ = before ? std::optional(view_->lanes.groups[*before].key)
-                                     : std::nullopt;
+            dragged_before_ =
+                before ? std::optional(view_->lanes.groups[*before].key) : std::nullopt;
             break;
         }
         case Drag::kNone:
@@ -290,9 +290,8 @@ bool TimelineView::handle_track_key(int key, Qt::KeyboardModifiers modifiers) {
     if (!group) return false;
     const QString track = view_->lanes.groups[*group].key;
     if (key == Qt::Key_P && !control) {
-        change_prefs([&](TrackPrefs& prefs) {
-            return prefs.set_pinned(track, !prefs.is_pinned(track));
-        });
+        change_prefs(
+            [&](TrackPrefs& prefs) { return prefs.set_pinned(track, !prefs.is_pinned(track)); });
         return true;
     }
     if (key == Qt::Key_H && !control) {

@@ -86,8 +86,8 @@ void TimelineView::paint_selection(QPainter& painter, const Theme& theme) const 
 bool TimelineView::is_seen(const EventRef& event) const {
     const LanePlace& place = layout_.lanes[event.lane];
     if (place.height == 0) return false;
-    return place.pinned || top_of(place) + place.height >
-                               tracks_rect().top() + layout_.pinned_height;
+    return place.pinned ||
+           top_of(place) + place.height > tracks_rect().top() + layout_.pinned_height;
 }
 
 void TimelineView::paint_arrows(QPainter& painter, const Theme& theme) const {

@@ -71,10 +71,9 @@ std::vector<LaneRow> TimelineView::raster_rows(double ratio) const {
         if (place.height == 0) continue;
         const double top = layout_.on_screen(place, scroll_->value()) * ratio;
         const double bottom = top + place.height * ratio;
-        rows.push_back(
-            {place.lane, static_cast<int>(std::lround(top)),
-             static_cast<int>(std::lround(bottom)) - static_cast<int>(std::lround(top)),
-             place.pinned ? 0 : pinned});
+        rows.push_back({place.lane, static_cast<int>(std::lround(top)),
+                        static_cast<int>(std::lround(bottom)) - static_cast<int>(std::lround(top)),
+                        place.pinned ? 0 : pinned});
     }
     return rows;
 }

@@ -351,8 +351,7 @@ void TimelineView::show_hit(std::size_t hit) {
 
 void TimelineView::step_hit(int direction) {
     if (!view_ || !hits_) return;
-    const auto next =
-        hits_->next(view_->lanes, selection_, stack_->current().start_ns, direction);
+    const auto next = hits_->next(view_->lanes, selection_, stack_->current().start_ns, direction);
     if (next) show_event(*next);
 }
 

@@ -27,8 +27,7 @@ bool WatchedApplication::notify(QObject* receiver, QEvent* event) {
     const bool handled = QApplication::notify(receiver, event);
     --depth_;
     longest_ms_ = std::max(longest_ms_, clock_ms(CLOCK_MONOTONIC) - wall);
-    longest_cpu_ms_ =
-        std::max(longest_cpu_ms_, clock_ms(CLOCK_THREAD_CPUTIME_ID) - cpu);
+    longest_cpu_ms_ = std::max(longest_cpu_ms_, clock_ms(CLOCK_THREAD_CPUTIME_ID) - cpu);
     return handled;
 }
 

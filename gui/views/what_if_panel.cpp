@@ -73,9 +73,9 @@ std::vector<Figure> figures_of(const analysis::RunMetrics& recorded, const sim::
         return value ? share_text(*value) : QString("none");
     };
     rows.push_back({"I/O hiding", optional_share(recorded.transfer.hiding),
-                    p == nullptr     ? QString()
-                    : p->hiding      ? share_text(p->hiding->value)
-                                     : QString("none"),
+                    p == nullptr ? QString()
+                    : p->hiding  ? share_text(p->hiding->value)
+                                 : QString("none"),
                     p != nullptr && p->hiding ? range_text(*p->hiding, share_text) : QString()});
     time("exposed", static_cast<double>(recorded.transfer.exposed_ns),
          p != nullptr ? &p->exposed_ns : nullptr);
@@ -317,16 +317,16 @@ void WhatIfPanel::show_answer() {
     const WhatIfAnswer& answer = *model_->answer();
     const auto rows = std::make_shared<const std::vector<Figure>>(
         figures_of(model_->recorded_metrics(), &answer.prediction));
-    const auto text = [rows](const QString& title, QString Figure::* field, bool left) {
+    const auto text = [rows](const QString& title, QString Figure::*field, bool left) {
         TableColumn column{title, [](std::size_t i) { return static_cast<double>(i); },
                            [rows, field](std::size_t i) { return (*rows)[i].*field; }};
         column.is_text = left;
         return column;
     };
-    figures_->set({text("figure", &Figure::what, true), text("recorded", &Figure::recorded, false),
-                   text("predicted", &Figure::predicted, false),
-                   text("interval", &Figure::between, false)},
-                  rows->size());
+    figures_->set(
+        {text("figure", &Figure::what, true), text("recorded", &Figure::recorded, false),
+         text("predicted", &Figure::predicted, false), text("interval", &Figure::between, false)},
+        rows->size());
     table_->horizontalHeader()->setSectionResizeMode(QHeaderView::ResizeToContents);
     table_->horizontalHeader()->setStretchLastSection(true);
     const std::string_view tag = sim::tag_name(answer.prediction.tag);

@@ -118,8 +118,7 @@ void StepPlot::mousePressEvent(QMouseEvent* event) {
     }
 }
 
-ParetoPlot::ParetoPlot(const WhatIfModel& model, QWidget* parent)
-    : QWidget(parent), model_(model) {
+ParetoPlot::ParetoPlot(const WhatIfModel& model, QWidget* parent) : QWidget(parent), model_(model) {
     setMouseTracking(true);
     setAccessibleName("step time against recall of other budgets");
 }
@@ -183,8 +182,8 @@ void ParetoPlot::paintEvent(QPaintEvent*) {
                      "recall");
     const auto& answer = model_.answer();
     if (answer && answer->prediction.recall) {
-        const QPointF at = frame->place(answer->prediction.step_ns_median.value,
-                                        answer->prediction.recall->low);
+        const QPointF at =
+            frame->place(answer->prediction.step_ns_median.value, answer->prediction.recall->low);
         painter.setPen(QPen(theme.accent, 2));
         painter.setBrush(QColor::fromRgb(hue_rgb(Hue::kTransfer, theme.dark)));
         painter.drawEllipse(at, 5, 5);

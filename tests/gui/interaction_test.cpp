@@ -152,7 +152,8 @@ TEST_F(Window, SlashSearchesAndNWalksTheHits) {
     EXPECT_TRUE(window_.search().field().hasFocus());
     QTest::keyClicks(&window_.search().field(), "lm_head");
     settle(window_);
-    EXPECT_TRUE(window_.search().status().startsWith("128 hits")) << window_.search().status().toStdString();
+    EXPECT_TRUE(window_.search().status().startsWith("128 hits"))
+        << window_.search().status().toStdString();
     EXPECT_EQ(window_.tables().model(TablesPanel::Table::kHits).rowCount(), 128);
     QTest::keyClick(&window_.search().field(), Qt::Key_Return);
     ASSERT_TRUE(timeline_.selection());
@@ -186,8 +187,8 @@ TEST_F(Window, WhatIsNotMeantIsDrawnFaintly) {
         if (view_->data.ops.step[row] != 30 || (!head && !mlp)) continue;
         const QRectF box = timeline_.rect_of(*view_->locate_op(row));
         if (box.width() < 5) continue;
-        const QRgb pixel = picture.pixel(static_cast<int>(box.right()) - 2,
-                                         static_cast<int>(box.bottom()) - 2);
+        const QRgb pixel =
+            picture.pixel(static_cast<int>(box.right()) - 2, static_cast<int>(box.bottom()) - 2);
         const QRgb full = hue_rgb(head ? Hue::kLmHead : Hue::kMlp, true);
         EXPECT_EQ(pixel == full, head);
     }
@@ -221,7 +222,8 @@ TEST_F(Window, MeasuringSnapsToTheEdgeOfAWideEvent) {
     const QRectF box = timeline_.rect_of(event);
     ASSERT_GT(box.width(), 50);
     const int y = static_cast<int>(box.bottom()) - 4;
-    const QPoint from(static_cast<int>(box.left()) + 3, y), to(static_cast<int>(box.right()) - 3, y);
+    const QPoint from(static_cast<int>(box.left()) + 3, y),
+        to(static_cast<int>(box.right()) - 3, y);
     QTest::mousePress(&timeline_, Qt::LeftButton, Qt::ShiftModifier, from);
     QTest::mouseMove(&timeline_, to);
     QTest::mouseRelease(&timeline_, Qt::LeftButton, Qt::ShiftModifier, to);
@@ -283,11 +285,16 @@ TEST_F(Window, ControlCCopiesRowsAsCsvAndTheFilterNarrowsThem) {
     tables.show_table(TablesPanel::Table::kSteps);
     QTableView& table = tables.table(TablesPanel::Table::kSteps);
     table.setFocus();
-    table.selectRow(3);
+    const QModelIndex cell = table.model()->index(3, 1);
+    QTest::mouseClick(table.viewport(), Qt::LeftButton, Qt::NoModifier,
+                      table.visualRect(cell).center());
+    ASSERT_EQ(table.selectionModel()->selectedRows().size(), 1);
     QTest::keyClick(&table, Qt::Key_C, Qt::ControlModifier);
     const QString text = QApplication::clipboard()->text();
     EXPECT_TRUE(text.startsWith("step,start,duration")) << text.toStdString();
     EXPECT_EQ(text.count('\n'), 2);
+    EXPECT_EQ(*timeline_.selection(), *view_->locate_step(*view_->step_row(3)))
+        << "a row leads to its step";
     tables.filter().setText("prefill");
     EXPECT_EQ(tables.model(TablesPanel::Table::kSteps).rowCount(), 1);
     tables.filter().clear();
@@ -307,8 +314,8 @@ TEST_F(Window, SpacePlaysTheReplayAndItsStepIsSeenEverywhere) {
     EXPECT_GE(replay.slider().value(), 3);
     replay.set_step(40);
     EXPECT_EQ(window_.heads().model().step(), 40);
-    EXPECT_TRUE(timeline_.stack().current().contains(
-        view_->step_range(*view_->step_row(40)).centre()));
+    EXPECT_TRUE(
+        timeline_.stack().current().contains(view_->step_range(*view_->step_row(40)).centre()));
 }
 
 TEST_F(Window, AClickOnAFetchInTheMapLeadsToItInTheTimeline) {
@@ -332,9 +339,9 @@ TEST_F(Window, AClickOnAFetchInTheMapLeadsToItInTheTimeline) {
     for (int r = 0; r < residency->num_rows(); ++r) {
         if (residency->cell(column, r) != Residency::Cell::kFetched) continue;
         const QPoint centre = replay.map().cell_rect(column, r).center().toPoint();
-        fetched_seen = fetched_seen ||
-                       picture.pixel(centre) ==
-                           replay.map().colour_of(Residency::Cell::kFetched, 1).rgb();
+        fetched_seen =
+            fetched_seen ||
+            picture.pixel(centre) == replay.map().colour_of(Residency::Cell::kFetched, 1).rgb();
     }
     EXPECT_TRUE(fetched_seen);
     QTest::mouseClick(&replay.map(), Qt::LeftButton, Qt::NoModifier,

@@ -139,8 +139,8 @@ TEST(StepAlignment, MapsTheSameShareOfTheSameStep) {
 
 TEST(Differences, NameStepsKindsAndSettings) {
     const RunView a = test::to_run_view(test::make_synthetic_run({.decode_steps = 40}));
-    const RunView b = test::to_run_view(
-        test::make_synthetic_run({.decode_steps = 40, .step_ns = 44'000'000}));
+    const RunView b =
+        test::to_run_view(test::make_synthetic_run({.decode_steps = 40, .step_ns = 44'000'000}));
     const auto rows = difference_rows(a, b);
     ASSERT_FALSE(rows.empty());
     EXPECT_EQ(rows[0].what.toStdString(), "step, median");

@@ -16,7 +16,8 @@ namespace {
 LaneSet random_set(std::size_t num_events, std::uint64_t seed) {
     std::mt19937_64 random(seed);
     LaneSet set;
-    for (int i = 0; i < 6; ++i) set.names.push_back({QString("name %1").arg(i), Hue::kOther, false});
+    for (int i = 0; i < 6; ++i)
+        set.names.push_back({QString("name %1").arg(i), Hue::kOther, false});
     for (int track = 0; track < 3; ++track) {
         std::vector<LaneEvent> events;
         for (std::size_t i = 0; i < num_events; ++i) {
@@ -68,8 +69,8 @@ TEST(RangeStatistics, EqualASortOfEverythingInTheRange) {
             EXPECT_EQ(statistics->rows.size(), expected.size());
             for (const StatisticsRow& row : statistics->rows) {
                 const std::int64_t name = row.name ? std::int64_t{*row.name} : -1;
-                SCOPED_TRACE(testing::Message() << n << " events, track " << row.group << ", name "
-                                                << name);
+                SCOPED_TRACE(testing::Message()
+                             << n << " events, track " << row.group << ", name " << name);
                 const auto found = expected.find({row.group, name});
                 ASSERT_NE(found, expected.end());
                 expect_equal(row, found->second);

@@ -108,8 +108,7 @@ private:
             kept.layer = head.layer;
             kept.head = head.head;
             for (std::int64_t i = 0; i < head.capacity; ++i) {
-                kept.fetched.push_back(
-                    static_cast<Position>(i * shape_.prompt / head.capacity));
+                kept.fetched.push_back(static_cast<Position>(i * shape_.prompt / head.capacity));
             }
             run_.rows.push_back(kept);
         }
@@ -390,8 +389,8 @@ SyntheticActivity make_activity(int steps) {
         made.copies.copy_kind.push_back(1);
         made.copies.src_kind.push_back(1);
         made.copies.dst_kind.push_back(2);
-        for (auto* none : {&made.copies.src_device, &made.copies.dst_device,
-                           &made.copies.copy_count}) {
+        for (auto* none :
+             {&made.copies.src_device, &made.copies.dst_device, &made.copies.copy_count}) {
             none->push_back(-1);
         }
         device += 4000;
