@@ -188,8 +188,10 @@ RunView make_run_view(trace::RunData data, const std::vector<trace::Stream>& str
     return view;
 }
 
-RunView load_run_view(const std::filesystem::path& path, std::optional<trace::RunId> run,
-                      Progress& progress) {
+namespace {
+
+RunView load(const std::filesystem::path& path, std::optional<trace::RunId> run,
+             Progress& progress) {
     const trace::Trace trace(path);
     const bool any_activity = trace.activity_counts().total() > 0;
     if (run) static_cast<void>(trace.run(*run));  // says which runs there are
@@ -222,6 +224,19 @@ RunView load_run_view(const std::filesystem::path& path, std::optional<trace::Ru
     view.path = QString::fromStdString(path.string());
     view.warning = QString::fromStdString(trace.warning());
     return view;
+}
+
+}  // namespace
+
+RunView load_run_view(const std::filesystem::path& path, std::optional<trace::RunId> run,
+                      Progress& progress) {
+    try {
+        return load(path, run, progress);
+    } catch (const Error& error) {
+        // SQLite quotes a damaged schema with its line ends.
+        const QString message = QString::fromUtf8(error.what()).simplified();
+        throw Error(error.code(), message.toStdString());
+    }
 }
 
 QString run_title(const trace::Run& run) {
