@@ -1,60 +1,52 @@
-// What a frame of the timeline costs with many events, from the input event to the end of the
-// synchronous repaint. Offscreen there is no vsync: this is cost, not a frame rate.
+// What the viewer costs with many events, as JSON: opening, memory, frames, search, statistics,
+// and the longest time that the window's thread was held up.
+//
+//   bench_viewer [--events N] [--trace FILE] [--open-only] [--json FILE]
+//
+// Without --trace a file is made beside the working folder and removed again. A frame is counted
+// from the input event to the end of the synchronous repaint, at 1920x1080. Where no display is
+// named it runs offscreen; neither there nor under Xvfb does anything wait for the screen, so
+// these are costs and no frame rates.
+#include <malloc.h>
+#include <unistd.h>
+
 #include <QApplication>
+#include <QCommandLineParser>
 #include <QElapsedTimer>
+#include <QFile>
 #include <QFont>
+#include <QJsonArray>
+#include <QJsonDocument>
+#include <QJsonObject>
 #include <QWheelEvent>
 #include <algorithm>
 #include <cstdio>
-#include <cstdlib>
 #include <ctime>
+#include <fstream>
 #include <functional>
-#include <random>
 #include <vector>
 
+#include "engine/core/error.h"
+#include "gui/bench/big_trace.h"
+#include "gui/models/range_statistics.h"
+#include "gui/models/search.h"
+#include "gui/views/main_window.h"
 #include "gui/views/theme.h"
 #include "gui/views/timeline_view.h"
+#include "gui/views/watched_application.h"
 
 namespace {
 
-using hc::gui::RunView;
-using hc::gui::TimelineView;
+namespace gui = hc::gui;
+using gui::TimelineView;
 
-/// Events on `lanes` streams, a third of them on the first, with bursts and pauses.
-hc::gui::RunViewPtr make_view(std::size_t num_events, int lanes) {
-    hc::trace::RunData data;
-    std::mt19937_64 random(11);
-    std::int64_t op_id = 0;
-    for (int lane = 0; lane < lanes; ++lane) {
-        const std::size_t share = lane == 0 ? num_events / 3
-                                            : (num_events - num_events / 3) /
-                                                  static_cast<std::size_t>(std::max(lanes - 1, 1));
-        std::int64_t now = 0;
-        for (std::size_t i = 0; i < share; ++i) {
-            const auto duration = static_cast<std::int64_t>(200 + random() % 6000);
-            data.ops.op_id.push_back(op_id++);
-            data.ops.step.push_back(static_cast<std::int64_t>(i / 300));
-            data.ops.layer.push_back(static_cast<std::int32_t>(i % 30));
-            data.ops.kind.push_back(
-                static_cast<hc::OpKind>(random() % static_cast<unsigned>(hc::OpKind::kCount)));
-            data.ops.stream.push_back(lane);
-            data.ops.start_ns.push_back(now);
-            data.ops.end_ns.push_back(now + duration);
-            for (auto* column :
-                 {&data.ops.bytes_read, &data.ops.bytes_written, &data.ops.flops, &data.ops.rows}) {
-                column->push_back(64);
-            }
-            now += duration + static_cast<std::int64_t>(random() % 400);
-            if (random() % 5000 == 0) now += 5'000'000;
-        }
-    }
-    return std::make_shared<const RunView>(hc::gui::make_run_view(std::move(data), {}, {}, {}));
-}
-
-void wheel(TimelineView& view, QPointF position, int delta) {
-    QWheelEvent event(position, view.mapToGlobal(position), {}, {0, delta}, Qt::NoButton,
-                      Qt::NoModifier, Qt::NoScrollPhase, false);
-    QApplication::sendEvent(&view, &event);
+/// Resident, in bytes.
+double resident() {
+    malloc_trim(0);
+    std::ifstream file("/proc/self/statm");
+    double total = 0, pages = 0;
+    file >> total >> pages;
+    return pages * static_cast<double>(sysconf(_SC_PAGESIZE));
 }
 
 /// Of this thread; what other programs take of the machine does not count.
@@ -64,74 +56,239 @@ double cpu_ms() {
     return static_cast<double>(now.tv_sec) * 1e3 + static_cast<double>(now.tv_nsec) / 1e6;
 }
 
-void measure(TimelineView& view, const char* name, int frames,
-             const std::function<void(int)>& input) {
-    std::vector<double> ms, cpu;
-    for (int i = 0; i < frames; ++i) {
-        const double cpu_before = cpu_ms();
+/// Of all threads of this process.
+double process_cpu_s() {
+    timespec now{};
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+    return static_cast<double>(now.tv_sec) + static_cast<double>(now.tv_nsec) / 1e9;
+}
+
+QJsonObject summary(std::vector<double> values) {
+    std::sort(values.begin(), values.end());
+    const auto at = [&](double share) {
+        return values[static_cast<std::size_t>(share * static_cast<double>(values.size() - 1))];
+    };
+    return {{"p50", at(0.5)}, {"p95", at(0.95)}, {"p99", at(0.99)}, {"max", values.back()}};
+}
+
+class Bench {
+public:
+    explicit Bench(const QString& trace) : trace_(trace) {
+        window_.resize(1920, 1080);
+        window_.show();
+        QApplication::processEvents();
+    }
+
+    QJsonObject run(bool open_only) {
+        open();
+        if (open_only) return result_;
+        frames();
+        look_for_things();
+        result_["longest_block_wall_ms"] = watch().longest_ms();
+        result_["longest_block_cpu_ms"] = watch().longest_cpu_ms();
+        return result_;
+    }
+
+private:
+    static gui::WatchedApplication& watch() {
+        return *static_cast<gui::WatchedApplication*>(QApplication::instance());
+    }
+
+    void open() {
+        // Warm: the file lies in the page cache.
+        std::ifstream file(trace_.toStdString(), std::ios::binary);
+        std::vector<char> block(1 << 20);
+        while (file.read(block.data(), static_cast<std::streamsize>(block.size()))) {
+        }
+        const double before = resident();
+        watch().reset();
+        const double cpu_before = process_cpu_s();
         QElapsedTimer timer;
         timer.start();
-        input(i);
-        view.repaint();
-        ms.push_back(static_cast<double>(timer.nsecsElapsed()) / 1e6);
-        cpu.push_back(cpu_ms() - cpu_before);
+        QEventLoop loop;
+        QString failure;
+        QObject::connect(&window_.model(), &gui::TraceModel::loaded, &loop, &QEventLoop::quit);
+        QObject::connect(&window_.model(), &gui::TraceModel::failed, &loop,
+                         [&](const QString& message) {
+                             failure = message;
+                             loop.quit();
+                         });
+        window_.open(trace_.toStdString(), std::nullopt);
+        loop.exec();
+        if (!failure.isEmpty()) hc::throw_input(failure.toStdString());
+        window_.timeline().repaint();
+        result_["open_s"] = static_cast<double>(timer.nsecsElapsed()) / 1e9;
+        result_["open_cpu_s"] = process_cpu_s() - cpu_before;
+        view_ = window_.model().view();
+        const auto events = static_cast<double>(view_->lanes.num_events());
+        result_["events"] = events;
+        result_["tracks"] = static_cast<qint64>(view_->lanes.groups.size());
+        result_["lanes"] = static_cast<qint64>(view_->lanes.lanes.size());
+        result_["bytes_per_event_resident"] = (resident() - before) / events;
+        result_["bytes_per_event_in_lanes"] = static_cast<double>(view_->lanes.memory()) / events;
+        result_["file_bytes"] = static_cast<qint64>(QFile(trace_).size());
     }
-    std::sort(ms.begin(), ms.end());
-    std::sort(cpu.begin(), cpu.end());
-    const auto at = [&](const std::vector<double>& sorted, double p) {
-        return sorted[static_cast<std::size_t>(p * double(frames - 1))];
-    };
-    const auto late = std::count_if(ms.begin(), ms.end(), [](double m) { return m > 16.7; });
+
+    void measure(const QString& name, int count, const std::function<void(int)>& input) {
+        std::vector<double> wall, cpu;
+        int late = 0;
+        for (int i = 0; i < count; ++i) {
+            const double cpu_before = cpu_ms();
+            QElapsedTimer timer;
+            timer.start();
+            input(i);
+            window_.timeline().repaint();
+            wall.push_back(static_cast<double>(timer.nsecsElapsed()) / 1e6);
+            cpu.push_back(cpu_ms() - cpu_before);
+            late += wall.back() > 16.7 ? 1 : 0;
+        }
+        QJsonObject frames{{"scenario", name}, {"frames", count}, {"over_16_7_ms", late}};
+        frames["wall_ms"] = summary(wall);
+        frames["cpu_ms"] = summary(cpu);
+        frames_.append(frames);
+        const QJsonObject w = frames["wall_ms"].toObject(), c = frames["cpu_ms"].toObject();
+        std::printf(
+            "%-16s wall p50 %6.2f  p99 %6.2f  max %6.2f ms | cpu p50 %6.2f  p99 %6.2f  "
+            "max %6.2f ms\n",
+            qPrintable(name), w["p50"].toDouble(), w["p99"].toDouble(), w["max"].toDouble(),
+            c["p50"].toDouble(), c["p99"].toDouble(), c["max"].toDouble());
+    }
+
+    void wheel(QPointF position, int delta) {
+        TimelineView& timeline = window_.timeline();
+        QWheelEvent event(position, timeline.mapToGlobal(position), {}, {0, delta}, Qt::NoButton,
+                          Qt::NoModifier, Qt::NoScrollPhase, false);
+        QApplication::sendEvent(&timeline, &event);
+    }
+
+    void frames() {
+        TimelineView& timeline = window_.timeline();
+        const gui::TimeRange bounds = view_->lanes.bounds;
+        const double whole = bounds.span();
+        const QPointF middle(timeline.width() * 0.55, timeline.height() * 0.5);
+        const auto pan = [&](double share) {
+            const double span = whole * share;
+            return [&timeline, bounds, whole, span](int i) {
+                const double start = bounds.start_ns + whole * 0.3 + span * 0.01 * i;
+                timeline.stack().set({start, start + span});
+            };
+        };
+        measure("whole trace", 300,
+                [&](int i) { timeline.stack().set(bounds.padded(-0.0001 * (i % 7))); });
+        measure("zoom sweep", 300,
+                [&](int i) { wheel(middle, i < 75 || (i >= 150 && i < 225) ? 120 : -120); });
+        measure("pan at 10 %", 300, pan(0.1));
+        measure("pan at 1 %", 300, pan(0.01));
+        measure("pan at 0.1 %", 300, pan(0.001));
+        measure("labels", 300, [&](int i) {
+            const double start = bounds.start_ns + whole * 0.4 + 900.0 * i;
+            timeline.stack().set({start, start + 150'000});
+        });
+        timeline.stack().set(bounds);
+        measure("mouse only", 300, [&](int i) {
+            const QPointF place(timeline.width() * 0.3 + i, middle.y());
+            QMouseEvent event(QEvent::MouseMove, place, timeline.mapToGlobal(place), Qt::NoButton,
+                              Qt::NoButton, Qt::NoModifier);
+            QApplication::sendEvent(&timeline, &event);
+        });
+        result_["frames"] = frames_;
+    }
+
+    void look_for_things() {
+        const std::atomic<bool> never = false;
+        QJsonObject searches;
+        for (const char* text : {"layer_kernel_42", "cuda", "dur>500us", "/kernel_[13]7$/"}) {
+            QString problem;
+            const auto query = gui::parse_query(text, problem);
+            std::vector<double> ms;
+            std::size_t hits = 0;
+            for (int i = 0; i < 5; ++i) {
+                const auto found = gui::search(*view_, *query, never);
+                ms.push_back(found->elapsed_ms);
+                hits = found->count;
+            }
+            QJsonObject one = summary(ms);
+            one["hits"] = static_cast<qint64>(hits);
+            searches[text] = one;
+            std::printf("search %-18s %10zu hits  %7.1f ms\n", text, hits, one["p50"].toDouble());
+        }
+        result_["search_ms"] = searches;
+        std::vector<double> ms;
+        const double cpu_before = process_cpu_s();
+        for (int i = 0; i < 7; ++i) {
+            ms.push_back(gui::range_statistics(view_->lanes, view_->lanes.bounds.padded(1), never)
+                             ->elapsed_ms);
+        }
+        result_["range_statistics_ms"] = summary(ms);
+        result_["range_statistics_cpu_ms"] = (process_cpu_s() - cpu_before) / 7 * 1e3;
+        std::printf(
+            "statistics of everything           %7.1f ms (fastest %.1f; processor time "
+            "%.1f)\n",
+            result_["range_statistics_ms"].toObject()["p50"].toDouble(),
+            *std::min_element(ms.begin(), ms.end()), result_["range_statistics_cpu_ms"].toDouble());
+    }
+
+    QString trace_;
+    gui::MainWindow window_;
+    gui::RunViewPtr view_;
+    QJsonObject result_;
+    QJsonArray frames_;
+};
+
+int run(int argc, char** argv) {
+    const bool display = qEnvironmentVariableIsSet("DISPLAY");
+    if (!display) qputenv("QT_QPA_PLATFORM", "offscreen");
+    gui::WatchedApplication app(argc, argv);
+    QFont font("DejaVu Sans");
+    font.setPixelSize(12);
+    QApplication::setFont(font);
+    gui::apply_theme(app, gui::ThemeChoice::kDark);
+    QCommandLineParser parser;
+    parser.addOptions({{"events", "How many events.", "N", "10000000"},
+                       {"trace", "Made when it is not there, and kept.", "FILE"},
+                       {"open-only", "Open and no more."},
+                       {"json", "Where to write the figures.", "FILE"}});
+    parser.addHelpOption();
+    parser.process(app);
+    const qlonglong events = parser.value("events").toLongLong();
+    const bool keep = parser.isSet("trace");
+    const QString trace = keep ? parser.value("trace") : QString("bench-viewer.sqlite");
+    if (!QFile::exists(trace)) gui::bench::write_big_trace(trace.toStdString(), events);
+    QJsonObject result;
+    {
+        Bench bench(trace);
+        result = bench.run(parser.isSet("open-only"));
+    }
+    if (!keep) QFile::remove(trace);
+    result["window"] = "1920x1080";
+    result["platform"] = QGuiApplication::platformName();
+    result["page_cache"] = "warm";
+    result["cores"] = static_cast<int>(sysconf(_SC_NPROCESSORS_ONLN));
     std::printf(
-        "%-12s p50 %6.2f ms  p95 %6.2f  p99 %6.2f  max %6.2f  over 16.7 ms: %3ld of %d | "
-        "processor time p50 %5.2f  p99 %5.2f  max %5.2f\n",
-        name, at(ms, 0.5), at(ms, 0.95), at(ms, 0.99), ms.back(), static_cast<long>(late), frames,
-        at(cpu, 0.5), at(cpu, 0.99), cpu.back());
+        "%.0f events on %d tracks: opened in %.2f s (%.2f s of processor time), %.1f bytes "
+        "resident per event (%.1f in lanes), longest block %.1f ms (%.1f ms of processor "
+        "time)\n",
+        result["events"].toDouble(), result["tracks"].toInt(), result["open_s"].toDouble(),
+        result["open_cpu_s"].toDouble(), result["bytes_per_event_resident"].toDouble(),
+        result["bytes_per_event_in_lanes"].toDouble(), result["longest_block_wall_ms"].toDouble(),
+        result["longest_block_cpu_ms"].toDouble());
+    if (parser.isSet("json")) {
+        QFile file(parser.value("json"));
+        if (!file.open(QIODevice::WriteOnly)) {
+            hc::throw_io("cannot write " + parser.value("json").toStdString());
+        }
+        file.write(QJsonDocument(result).toJson());
+    }
+    return 0;
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-    qputenv("QT_QPA_PLATFORM", "offscreen");
-    QApplication app(argc, argv);
-    QFont font("DejaVu Sans");
-    font.setPixelSize(12);
-    QApplication::setFont(font);
-    hc::gui::apply_theme(app, hc::gui::ThemeChoice::kDark);
-    const std::size_t events = argc > 1 ? std::strtoull(argv[1], nullptr, 10) : 1'000'000;
-    const int lanes = argc > 2 ? std::atoi(argv[2]) : 40;
-    QElapsedTimer timer;
-    timer.start();
-    const hc::gui::RunViewPtr run = make_view(events, lanes);
-    std::printf("%zu events, %zu lanes, made in %.0f ms, %.1f bytes per event in lanes\n",
-                run->lanes.num_events(), run->lanes.lanes.size(),
-                static_cast<double>(timer.nsecsElapsed()) / 1e6,
-                double(run->lanes.memory()) / double(std::max<std::size_t>(events, 1)));
-    TimelineView view;
-    view.resize(1920, 1080);
-    view.show();
-    view.set_view(run);
-    QApplication::processEvents();
-    std::printf("window 1920x1080, scale %.1f, platform %s\n", view.devicePixelRatioF(),
-                qPrintable(QGuiApplication::platformName()));
-    const QPointF middle(1000, 500);
-    measure(view, "whole trace", 200,
-            [&](int i) { view.stack().set(run->lanes.bounds.padded(-0.0001 * (i % 7))); });
-    measure(view, "zoom sweep", 300,
-            [&](int i) { wheel(view, middle, i < 75 || (i >= 150 && i < 225) ? 120 : -120); });
-    const double whole = run->lanes.bounds.span();
-    for (const double share : {0.1, 0.01, 0.001}) {
-        const double span = whole * share;
-        char name[32];
-        std::snprintf(name, sizeof name, "pan at %.1f %%", share * 100);
-        measure(view, name, 300, [&](int i) {
-            const double start = run->lanes.bounds.start_ns + whole * 0.3 + span * 0.01 * i;
-            view.stack().set({start, start + span});
-        });
+    try {
+        return run(argc, argv);
+    } catch (const hc::Error& error) {
+        std::fprintf(stderr, "bench_viewer: %s\n", error.what());
+        return static_cast<int>(error.code());
     }
-    measure(view, "labels", 300, [&](int i) {
-        const double start = run->lanes.bounds.start_ns + whole * 0.4 + 900.0 * i;
-        view.stack().set({start, start + 150'000});
-    });
-    return 0;
 }

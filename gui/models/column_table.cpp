@@ -22,9 +22,51 @@ QString quoted(QString field) {
 void ColumnTable::set(std::vector<TableColumn> columns, std::size_t num_rows) {
     beginResetModel();
     columns_ = std::move(columns);
-    order_.resize(std::min(num_rows, kMaxRows));
-    std::iota(order_.begin(), order_.end(), 0u);
+    num_rows_ = std::min(num_rows, kMaxRows);
+    sorted_by_ = -1;
+    apply_filter();
     endResetModel();
+}
+
+void ColumnTable::set_filter(const QString& words) {
+    if (words == filter_) return;
+    beginResetModel();
+    filter_ = words;
+    apply_filter();
+    sort_order();
+    endResetModel();
+}
+
+void ColumnTable::apply_filter() {
+    order_.resize(num_rows_);
+    std::iota(order_.begin(), order_.end(), 0u);
+    const QStringList words = filter_.split(' ', Qt::SkipEmptyParts);
+    if (words.isEmpty()) return;
+    std::erase_if(order_, [&](std::uint32_t row) {
+        return !std::all_of(words.begin(), words.end(), [&](const QString& word) {
+            return std::any_of(columns_.begin(), columns_.end(), [&](const TableColumn& column) {
+                return column.text(row).contains(word, Qt::CaseInsensitive);
+            });
+        });
+    });
+}
+
+void ColumnTable::sort_order() {
+    if (sorted_by_ < 0) return;
+    const TableColumn& by = columns_[static_cast<std::size_t>(sorted_by_)];
+    // Keys are made once a row: a text costs more than a comparison.
+    const auto sort_by = [&](const auto& key_of) {
+        using Key = decltype(key_of(std::size_t{0}));
+        std::vector<std::pair<Key, std::uint32_t>> keyed;
+        keyed.reserve(order_.size());
+        for (const std::uint32_t row : order_) keyed.emplace_back(key_of(row), row);
+        const bool ascending = direction_ == Qt::AscendingOrder;
+        std::stable_sort(keyed.begin(), keyed.end(), [&](const auto& a, const auto& b) {
+            return ascending ? a.first < b.first : b.first < a.first;
+        });
+        for (std::size_t i = 0; i < keyed.size(); ++i) order_[i] = keyed[i].second;
+    };
+    by.is_text ? sort_by(by.text) : sort_by(by.number);
 }
 
 int ColumnTable::rowCount(const QModelIndex& parent) const {
@@ -65,15 +107,10 @@ void ColumnTable::sort(int column, Qt::SortOrder order) {
     for (const QModelIndex& index : before) {
         behind.push_back(order_[static_cast<std::size_t>(index.row())]);
     }
-    const TableColumn& by = columns_[static_cast<std::size_t>(column)];
-    const auto sort_by = [&](const auto& key) {
-        const bool ascending = order == Qt::AscendingOrder;
-        std::stable_sort(order_.begin(), order_.end(), [&](std::uint32_t a, std::uint32_t b) {
-            return ascending ? key(a) < key(b) : key(b) < key(a);
-        });
-    };
-    by.is_text ? sort_by(by.text) : sort_by(by.number);
-    std::vector<int> row_of(order_.size());
+    sorted_by_ = column;
+    direction_ = order;
+    sort_order();
+    std::vector<int> row_of(num_rows_);
     for (std::size_t row = 0; row < order_.size(); ++row)
         row_of[order_[row]] = static_cast<int>(row);
     QModelIndexList after;
@@ -102,6 +139,12 @@ QString ColumnTable::csv(const std::vector<int>& rows) const {
         add_line([&](const TableColumn& column) { return column.text(source_row(row)); });
     }
     return text;
+}
+
+QString ColumnTable::csv() const {
+    std::vector<int> rows(order_.size());
+    std::iota(rows.begin(), rows.end(), 0);
+    return csv(rows);
 }
 
 }  // namespace hc::gui

@@ -31,15 +31,27 @@ public:
     [[nodiscard]] QVariant headerData(int section, Qt::Orientation orientation,
                                       int role) const override;
     void sort(int column, Qt::SortOrder order) override;
+    /// Shows only rows of which some column's text holds every word, whatever its case.
+    void set_filter(const QString& words);
+    [[nodiscard]] const QString& filter() const { return filter_; }
+    [[nodiscard]] std::size_t num_rows_unfiltered() const { return num_rows_; }
 
     /// The row of the data behind a row of the table.
     [[nodiscard]] std::size_t source_row(int row) const;
     /// Header and those rows as CSV.
     [[nodiscard]] QString csv(const std::vector<int>& rows) const;
+    [[nodiscard]] QString csv() const;
 
 private:
     std::vector<TableColumn> columns_;
-    std::vector<std::uint32_t> order_;
+    void apply_filter();
+    void sort_order();
+
+    std::vector<std::uint32_t> order_;  ///< rows of the data that pass the filter
+    std::size_t num_rows_ = 0;
+    QString filter_;
+    int sorted_by_ = -1;
+    Qt::SortOrder direction_ = Qt::AscendingOrder;
 };
 
 }  // namespace hc::gui

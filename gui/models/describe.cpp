@@ -1,6 +1,8 @@
 #include "gui/models/describe.h"
 
 #include <algorithm>
+#include <array>
+#include <bit>
 
 #include "gui/models/flow.h"
 #include "gui/models/ticks.h"
@@ -112,6 +114,82 @@ Facts fetch_facts(const RunView& view, std::size_t row) {
     return facts;
 }
 
+/// "3 x 1 x 1"
+QString extent(const std::array<std::int32_t, 3>& sizes) {
+    return QString("%1 \u00d7 %2 \u00d7 %3").arg(sizes[0]).arg(sizes[1]).arg(sizes[2]);
+}
+
+void add_kernel_facts(const ActivityDetails& activity, std::size_t row, Facts& facts) {
+    const std::uint32_t id = activity.kernel_launch[row];
+    if (id >= activity.launches.size()) return;
+    const trace::Launch& launch = activity.launches[id];
+    facts.push_back({"grid", extent(launch.grid)});
+    facts.push_back({"block", extent(launch.block)});
+    facts.push_back({"registers per thread", format_count(launch.registers_per_thread)});
+    const std::int64_t shared =
+        std::int64_t{launch.static_shared_bytes} + launch.dynamic_shared_bytes;
+    facts.push_back({"shared memory", format_bytes(static_cast<double>(shared))});
+    const QString full = activity.string(launch.name);
+    if (!full.isEmpty()) facts.push_back({"full name", full});
+}
+
+/// Of an event of CUDA activity.
+Facts activity_facts(const RunView& view, const EventRef& event) {
+    const Lane& lane = view.lanes.lanes[event.lane];
+    const ActivityDetails& activity = *view.lanes.activity;
+    const std::size_t row = lane.events.source(event.index);
+    const double duration = duration_of(view, event);
+    Facts facts;
+    facts.push_back({"duration", format_duration(duration)});
+    switch (lane.kind) {
+        case LaneKind::kKernels:
+            add_kernel_facts(activity, row, facts);
+            break;
+        case LaneKind::kCopies: {
+            const ActivityDetails::Copy& copy = activity.copies[row];
+            facts.push_back({"bytes", format_bytes(static_cast<double>(copy.bytes()))});
+            add_rate(facts, static_cast<double>(copy.bytes()), duration);
+            const QString from = memory_kind(copy.src_kind), to = memory_kind(copy.dst_kind);
+            if (!from.isEmpty() && !to.isEmpty()) {
+                facts.push_back({"memory", QString("%1 \u2192 %2").arg(from, to)});
+            }
+            break;
+        }
+        case LaneKind::kSets:
+            facts.push_back({"bytes", format_bytes(static_cast<double>(activity.set_bytes[row]))});
+            add_rate(facts, static_cast<double>(activity.set_bytes[row]), duration);
+            break;
+        case LaneKind::kApi: {
+            const auto failed = activity.api_failures.find(static_cast<std::uint32_t>(row));
+            const bool good = failed == activity.api_failures.end();
+            facts.push_back(
+                {"result", good ? QString("success") : QString("error %1").arg(failed->second)});
+            break;
+        }
+        case LaneKind::kNvtx: {
+            const auto more = activity.nvtx.find(static_cast<std::uint32_t>(row));
+            if (more == activity.nvtx.end()) break;
+            const std::int32_t type = more->second.payload_type;
+            if (type == 3 || type == 6) {
+                const auto number = std::bit_cast<double>(more->second.payload);
+                facts.push_back({"payload", QString::number(number)});
+            } else if (type >= 0) {
+                facts.push_back({"payload", QString::number(more->second.payload)});
+            }
+            if (more->second.domain > 0) {
+                facts.push_back({"domain", QString::number(more->second.domain)});
+            }
+            break;
+        }
+        default:
+            break;
+    }
+    if (const std::uint32_t id = correlation_of(view.lanes, event); id != 0) {
+        facts.push_back({"correlation", QString::number(id)});
+    }
+    return facts;
+}
+
 void append(Facts& facts, Facts more) {
     facts.insert(facts.end(), more.begin(), more.end());
 }
@@ -133,8 +211,11 @@ QString event_title(const RunView& view, const EventRef& event) {
         }
         case LaneKind::kFetches:
             return QString("%1 \u00b7 fetch %2").arg(name).arg(view.data.fetches[source].id);
+        case LaneKind::kLayers:
+            return QString("%1 \u00b7 step %2").arg(name).arg(view.data.ops.step[source]);
+        default:
+            return name;
     }
-    return name;
 }
 
 QString event_label(const RunView& view, const EventRef& event) {
@@ -145,9 +226,11 @@ QString event_label(const RunView& view, const EventRef& event) {
                    ? name_of(view, event)
                    : QString::number(view.data.steps.step[source]);
     }
+    const QString name = name_of(view, event);
+    if (lane.kind == LaneKind::kLayers) return QString("L%1").arg(view.data.ops.layer[source]);
+    if (lane.kind != LaneKind::kOps && lane.kind != LaneKind::kFetches) return name;
     const std::int32_t layer =
         lane.kind == LaneKind::kOps ? view.data.ops.layer[source] : view.data.fetches[source].layer;
-    const QString name = name_of(view, event);
     return layer < 0 ? name : QString("%1 L%2").arg(name).arg(layer);
 }
 
@@ -169,9 +252,15 @@ Facts event_facts(const RunView& view, const EventRef& event) {
     if (lane.kind == LaneKind::kFetches) {
         facts.push_back({"duration", format_duration(duration_of(view, event))});
         facts.push_back({"layer", format_count(view.data.fetches[source].layer)});
-    } else {
-        append(facts, lane.kind == LaneKind::kSteps ? step_facts_of(view, source)
-                                                    : op_facts(view, source));
+    } else if (lane.kind == LaneKind::kSteps) {
+        append(facts, step_facts_of(view, source));
+    } else if (lane.kind == LaneKind::kOps) {
+        append(facts, op_facts(view, source));
+    } else if (lane.kind == LaneKind::kLayers) {
+        facts.push_back({"duration", format_duration(duration_of(view, event))});
+        facts.push_back({"step", format_count(view.data.ops.step[source])});
+    } else if (view.lanes.activity) {
+        append(facts, activity_facts(view, event));
     }
     facts.push_back({"start", format_duration(start)});
     const auto fetch = fetch_of(view, event);
@@ -191,31 +280,16 @@ Facts event_facts(const RunView& view, const EventRef& event) {
     return facts;
 }
 
-Facts range_facts(const RunView& view, const TimeRange& range) {
-    Facts facts;
-    facts.push_back({"duration", format_duration(range.span())});
-    facts.push_back({"from", format_duration(range.start_ns)});
-    facts.push_back({"to", format_duration(range.end_ns)});
-    for (const LaneGroup& group : view.lanes.groups) {
-        EventPyramid::Summary all;
-        for (std::size_t i = group.first; i < group.first + group.count; ++i) {
-            const Lane& lane = view.lanes.lanes[i];
-            const auto part =
-                lane.pyramid.over(lane.events, lane.events.first_starting_at(range.start_ns),
-                                  lane.events.first_starting_at(range.end_ns));
-            all.count += part.count;
-            all.sum_ns += part.sum_ns;
-            all.longest_ns = std::max(all.longest_ns, part.longest_ns);
-        }
-        if (all.count == 0) continue;
-        const auto sum = static_cast<double>(all.sum_ns);
-        facts.push_back({group.title, ""});
-        facts.push_back({"events starting here", format_count(all.count)});
-        facts.push_back({"sum", format_duration(sum)});
-        facts.push_back({"mean", format_duration(sum / static_cast<double>(all.count))});
-        facts.push_back({"longest", format_duration(static_cast<double>(all.longest_ns))});
+QString counter_text(CounterUnit unit, double value) {
+    switch (unit) {
+        case CounterUnit::kBytesPerNs:
+            return QString::number(value, 'f', value < 10 ? 2 : 1) + " GB/s";
+        case CounterUnit::kBytes:
+            return format_bytes(value);
+        case CounterUnit::kShare:
+            return QString::number(value, 'f', 2);
     }
-    return facts;
+    return {};
 }
 
 Facts run_facts(const RunView& view) {

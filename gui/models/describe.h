@@ -24,8 +24,8 @@ using Facts = std::vector<Fact>;
 /// Title and the most important facts, one a line.
 [[nodiscard]] QString event_tooltip(const RunView& view, const EventRef& event);
 [[nodiscard]] Facts event_facts(const RunView& view, const EventRef& event);
-/// Count, busy time and longest event per lane within a range.
-[[nodiscard]] Facts range_facts(const RunView& view, const TimeRange& range);
+/// A counter's value: "1.25 GB/s", "40.0 MiB", "0.87".
+[[nodiscard]] QString counter_text(CounterUnit unit, double value);
 /// The run in figures: where its decode time went.
 [[nodiscard]] Facts run_facts(const RunView& view);
 

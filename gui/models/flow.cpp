@@ -1,6 +1,71 @@
 #include "gui/models/flow.h"
 
+#include <algorithm>
+
 namespace hc::gui {
+namespace {
+
+const std::vector<std::uint32_t>* correlations(const LaneSet& lanes, LaneKind kind) {
+    if (!lanes.activity) return nullptr;
+    switch (kind) {
+        case LaneKind::kKernels:
+            return &lanes.activity->kernel_correlation;
+        case LaneKind::kCopies:
+            return &lanes.activity->copy_correlation;
+        case LaneKind::kSets:
+            return &lanes.activity->set_correlation;
+        case LaneKind::kSyncs:
+            return &lanes.activity->sync_correlation;
+        case LaneKind::kApi:
+            return &lanes.activity->api_correlation;
+        default:
+            return nullptr;
+    }
+}
+
+bool on_device(LaneKind kind) {
+    return kind == LaneKind::kKernels || kind == LaneKind::kCopies || kind == LaneKind::kSets;
+}
+
+/// What a call started begins after the call did, and mostly soon: a walk from there ends early.
+void find_started(const LaneSet& lanes, const EventRef& call, std::uint32_t id,
+                  std::vector<FlowArrow>& arrows) {
+    const auto begin = static_cast<double>(lanes.lanes[call.lane].events.start(call.index));
+    for (std::size_t lane = 0; lane < lanes.lanes.size(); ++lane) {
+        const LaneEvents& events = lanes.lanes[lane].events;
+        if (!on_device(lanes.lanes[lane].kind)) continue;
+        const std::vector<std::uint32_t>& ids = *correlations(lanes, lanes.lanes[lane].kind);
+        const auto sources = events.sources();
+        for (std::size_t i = events.first_starting_at(begin); i < sources.size(); ++i) {
+            if (ids[sources[i]] != id) continue;
+            arrows.push_back({call, {lane, i}});
+            if (arrows.size() >= kMaxArrows) return;
+        }
+    }
+}
+
+/// The innermost call: of a runtime call and the driver call inside it, the latter.
+std::optional<EventRef> find_call(const LaneSet& lanes, const EventRef& started, std::uint32_t id) {
+    const auto begin = static_cast<double>(lanes.lanes[started.lane].events.start(started.index));
+    std::optional<EventRef> best;
+    for (std::size_t lane = 0; lane < lanes.lanes.size(); ++lane) {
+        if (lanes.lanes[lane].kind != LaneKind::kApi) continue;
+        const LaneEvents& events = lanes.lanes[lane].events;
+        const auto sources = events.sources();
+        const std::vector<std::uint32_t>& ids = lanes.activity->api_correlation;
+        for (std::size_t i = events.first_starting_at(begin + 1); i > 0; --i) {
+            if (ids[sources[i - 1]] != id) continue;
+            const EventRef found{lane, i - 1};
+            const bool later =
+                !best || events.start(i - 1) >= lanes.lanes[best->lane].events.start(best->index);
+            if (later) best = found;
+            break;
+        }
+    }
+    return best;
+}
+
+}  // namespace
 
 std::optional<std::size_t> fetch_of(const RunView& view, const EventRef& event) {
     const Lane& lane = view.lanes.lanes[event.lane];
@@ -37,6 +102,31 @@ std::vector<EventRef> flow_of_fetch(const RunView& view, std::size_t fetch_row) 
     add(fetch.commit_op);
     add(fetch.first_use_op);
     return chain;
+}
+
+std::uint32_t correlation_of(const LaneSet& lanes, const EventRef& event) {
+    const Lane& lane = lanes.lanes[event.lane];
+    const auto* ids = correlations(lanes, lane.kind);
+    return ids == nullptr ? 0 : (*ids)[lane.events.source(event.index)];
+}
+
+std::vector<FlowArrow> flow_of(const RunView& view, const EventRef& event) {
+    std::vector<FlowArrow> arrows;
+    if (const auto fetch = fetch_of(view, event)) {
+        const std::vector<EventRef> chain = flow_of_fetch(view, *fetch);
+        for (std::size_t i = 0; i + 1 < chain.size(); ++i) {
+            arrows.push_back({chain[i], chain[i + 1]});
+        }
+        return arrows;
+    }
+    const std::uint32_t id = correlation_of(view.lanes, event);
+    if (id == 0) return arrows;
+    if (view.lanes.lanes[event.lane].kind == LaneKind::kApi) {
+        find_started(view.lanes, event, id, arrows);
+    } else if (const auto call = find_call(view.lanes, event, id)) {
+        arrows.push_back({*call, event});
+    }
+    return arrows;
 }
 
 }  // namespace hc::gui

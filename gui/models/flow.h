@@ -1,4 +1,4 @@
-/// What led to what: check -> fetch -> commit -> first use.
+/// What leads to what: check -> fetch -> commit -> first use, and API call -> kernel or copy.
 #pragma once
 
 #include <optional>
@@ -8,13 +8,25 @@
 
 namespace hc::gui {
 
-/// The row of data.fetches that an event belongs to: a piece of its life, or one of its
-/// operations. An operation that serves several fetches (the check of several stars of a layer,
-/// the attention that uses them all) gives the first.
+struct FlowArrow {
+    EventRef from, to;
+    [[nodiscard]] bool operator==(const FlowArrow&) const = default;
+};
+
+/// Row of data.fetches that the event belongs to: one of its pieces, its check, its transfer, its
+/// commit, or the attention that first used its rows.
 [[nodiscard]] std::optional<std::size_t> fetch_of(const RunView& view, const EventRef& event);
 
-/// The chain of a fetch as events of the operations' lanes, in order; steps of it that the trace
-/// does not hold are left out.
+/// The chain of a fetch, as far as the trace knows it, in order of time: the operations of its
+/// check, its transfer, its commit and its first use.
 [[nodiscard]] std::vector<EventRef> flow_of_fetch(const RunView& view, std::size_t fetch_row);
+
+/// A graph launch leads to thousands of kernels; more than these are not drawn.
+inline constexpr std::size_t kMaxArrows = 64;
+/// All that the event leads to and what led to it.
+[[nodiscard]] std::vector<FlowArrow> flow_of(const RunView& view, const EventRef& event);
+
+/// The correlation id of an activity event; 0: none.
+[[nodiscard]] std::uint32_t correlation_of(const LaneSet& lanes, const EventRef& event);
 
 }  // namespace hc::gui

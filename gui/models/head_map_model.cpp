@@ -18,8 +18,28 @@ QString role_text(HeadRole role) {
 
 }  // namespace
 
+const HeadCell::Recall* HeadCell::recall_at(std::int64_t step) const {
+    const auto after =
+        std::upper_bound(recalls.begin(), recalls.end(), step,
+                         [](std::int64_t s, const Recall& recall) { return s < recall.step; });
+    return after == recalls.begin() ? nullptr : &*(after - 1);
+}
+
+void HeadMapModel::set_step(std::optional<std::int64_t> step) {
+    if (step == step_) return;
+    step_ = step;
+    if (num_layers_ == 0) return;
+    Q_EMIT dataChanged(index(0, 0), index(num_layers_ - 1, num_heads_ - 1));
+}
+
+bool HeadMapModel::triggered_now(int layer, int head) const {
+    const std::vector<std::int64_t>& steps = cell(layer, head).trigger_steps;
+    return step_ && std::binary_search(steps.begin(), steps.end(), *step_);
+}
+
 void HeadMapModel::clear() {
     beginResetModel();
+    step_.reset();
     num_layers_ = num_heads_ = 0;
     cells_.clear();
     ranges_ = {};
@@ -29,6 +49,7 @@ void HeadMapModel::clear() {
 void HeadMapModel::set_run(const trace::RunData& data,
                            std::span<const trace::RecallRecord> recall) {
     beginResetModel();
+    step_.reset();
     num_layers_ = num_heads_ = 0;
     const auto fits = [](std::int32_t layer, std::int32_t head) {
         return layer >= 0 && head >= 0 && layer < kMaxSide && head < kMaxSide;
@@ -51,7 +72,9 @@ void HeadMapModel::set_run(const trace::RunData& data,
     }
     for (const DriftRecord& check : data.drift) {
         HeadCell* cell = at(check.layer, check.pivot);
-        if (cell != nullptr && check.triggered) cell->triggers += 1;
+        if (cell == nullptr || !check.triggered) continue;
+        cell->triggers += 1;
+        cell->trigger_steps.push_back(check.step);
     }
     std::vector<std::int64_t> counts(cells_.size());
     for (const trace::RecallRecord& row : recall) {
@@ -63,6 +86,12 @@ void HeadMapModel::set_run(const trace::RunData& data,
         const double low = cell->recall_low.value_or(0), high = cell->recall_high.value_or(0);
         cell->recall_low = low + (row.low - low) / n;
         cell->recall_high = high + (row.high - high) / n;
+        if (row.sequence == 0) cell->recalls.push_back({row.step, row.low, row.high});
+    }
+    for (HeadCell& cell : cells_) {
+        std::sort(cell.trigger_steps.begin(), cell.trigger_steps.end());
+        std::stable_sort(cell.recalls.begin(), cell.recalls.end(),
+                         [](const auto& a, const auto& b) { return a.step < b.step; });
     }
     for (const auto quantity : {HeadQuantity::kRole, HeadQuantity::kCapacity,
                                 HeadQuantity::kStability, HeadQuantity::kRecall}) {
@@ -110,8 +139,11 @@ std::optional<double> HeadMapModel::value(int layer, int head, HeadQuantity quan
             return static_cast<double>(c.head.capacity);
         case HeadQuantity::kStability:
             return c.head.stability < 0 ? std::nullopt : std::optional(c.head.stability);
-        case HeadQuantity::kRecall:
-            return c.recall_low;
+        case HeadQuantity::kRecall: {
+            if (!step_) return c.recall_low;
+            const HeadCell::Recall* recall = c.recall_at(*step_);
+            return recall != nullptr ? std::optional(recall->low) : std::nullopt;
+        }
     }
     return std::nullopt;
 }
@@ -147,6 +179,14 @@ QString HeadMapModel::describe(int layer, int head) const {
                      .arg(*c.recall_low, 0, 'f', 3)
                      .arg(*c.recall_high, 0, 'f', 3);
     }
+    const HeadCell::Recall* now = step_ ? c.recall_at(*step_) : nullptr;
+    if (now != nullptr) {
+        lines += QString("recall at step %1: %2 to %3")
+                     .arg(now->step)
+                     .arg(now->low, 0, 'f', 3)
+                     .arg(now->high, 0, 'f', 3);
+    }
+    if (triggered_now(layer, head)) lines += QString("triggers at step %1").arg(*step_);
     if (c.triggers > 0) lines += QString("triggered %1 times").arg(c.triggers);
     return lines.join('\n');
 }

@@ -19,6 +19,14 @@ struct HeadCell {
     std::int64_t triggers = 0;  ///< of a pivot's checks
     /// Mean over the recorded steps.
     std::optional<double> recall_low, recall_high;
+    struct Recall {
+        std::int64_t step = 0;
+        double low = 0, high = 0;
+    };
+    std::vector<Recall> recalls;              ///< by step
+    std::vector<std::int64_t> trigger_steps;  ///< ascending
+    /// Of the last recorded step up to this one; nullptr: none.
+    [[nodiscard]] const Recall* recall_at(std::int64_t step) const;
 };
 
 /// What the map's colour stands for.
@@ -32,6 +40,11 @@ public:
 
     void set_run(const trace::RunData& data, std::span<const trace::RecallRecord> recall);
     void clear();
+    /// Recall is then that of the last recorded step up to this one; nullopt: the mean of all.
+    void set_step(std::optional<std::int64_t> step);
+    [[nodiscard]] std::optional<std::int64_t> step() const { return step_; }
+    /// A pivot's check triggered at the step that is set.
+    [[nodiscard]] bool triggered_now(int layer, int head) const;
 
     [[nodiscard]] int rowCount(const QModelIndex& parent = {}) const override;
     [[nodiscard]] int columnCount(const QModelIndex& parent = {}) const override;
@@ -57,6 +70,7 @@ private:
 
     int num_layers_ = 0;
     int num_heads_ = 0;
+    std::optional<std::int64_t> step_;
     std::vector<HeadCell> cells_;                 ///< [layer * num_heads_ + head]
     std::array<std::optional<Range>, 4> ranges_;  ///< by quantity
 };

@@ -6,16 +6,36 @@
 
 namespace hc::gui {
 
+void EventColumns::add(std::int64_t start, std::int64_t duration, std::uint32_t event_name,
+                       std::uint32_t event_source) {
+    duration = std::max<std::int64_t>(duration, 0);
+    if (duration >= LaneEvents::kLong) long_durations.emplace(size(), duration);
+    start_ns.push_back(start);
+    duration_ns.push_back(static_cast<std::uint32_t>(
+        std::min<std::int64_t>(duration, std::int64_t{LaneEvents::kLong})));
+    name.push_back(event_name);
+    source.push_back(event_source);
+}
+
+void EventColumns::reserve(std::size_t num_events) {
+    start_ns.reserve(num_events);
+    duration_ns.reserve(num_events);
+    name.reserve(num_events);
+    source.reserve(num_events);
+}
+
+std::int64_t EventColumns::duration(std::size_t i) const {
+    return duration_ns[i] != LaneEvents::kLong ? duration_ns[i] : long_durations.at(i);
+}
+
+LaneEvents::LaneEvents(EventColumns columns) : columns_(std::move(columns)) {
+    for (std::size_t i = 1; i < size(); ++i) HC_CHECK(start(i) >= end(i - 1));
+}
+
 void LaneEvents::add(std::int64_t start_ns, std::int64_t end_ns, std::uint32_t name,
                      std::uint32_t source) {
     HC_CHECK(empty() || start_ns >= end(size() - 1));
-    const std::int64_t duration = std::max<std::int64_t>(end_ns - start_ns, 0);
-    if (duration >= kLong) long_durations_.emplace(size(), duration);
-    start_ns_.push_back(start_ns);
-    duration_ns_.push_back(
-        static_cast<std::uint32_t>(std::min<std::int64_t>(duration, std::int64_t{kLong})));
-    name_.push_back(name);
-    source_.push_back(source);
+    columns_.add(start_ns, end_ns - start_ns, name, source);
 }
 
 std::size_t LaneEvents::first_ending_after(double time_ns) const {
@@ -26,17 +46,17 @@ std::size_t LaneEvents::first_ending_after(double time_ns) const {
 }
 
 std::size_t LaneEvents::first_starting_at(double time_ns, std::size_t from) const {
-    const auto begin = start_ns_.begin() + static_cast<std::ptrdiff_t>(from);
+    const std::vector<std::int64_t>& starts = columns_.start_ns;
+    const auto begin = starts.begin() + static_cast<std::ptrdiff_t>(from);
     const auto found = std::lower_bound(
-        begin, start_ns_.end(), time_ns,
+        begin, starts.end(), time_ns,
         [](std::int64_t start, double time) { return static_cast<double>(start) < time; });
-    return static_cast<std::size_t>(found - start_ns_.begin());
+    return static_cast<std::size_t>(found - starts.begin());
 }
 
 std::size_t LaneEvents::memory() const {
-    return start_ns_.size() * sizeof(std::int64_t) +
-           (duration_ns_.size() + name_.size() + source_.size()) * sizeof(std::uint32_t) +
-           long_durations_.size() * 48;
+    return size() * (sizeof(std::int64_t) + 3 * sizeof(std::uint32_t)) +
+           columns_.long_durations.size() * 48;
 }
 
 EventPyramid::EventPyramid(const LaneEvents& events) {

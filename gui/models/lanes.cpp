@@ -1,70 +1,43 @@
 #include "gui/models/lanes.h"
 
 #include <algorithm>
-#include <cmath>
+#include <atomic>
 #include <map>
 #include <numeric>
+#include <thread>
 #include <unordered_map>
+
+#include "gui/models/activity_lanes.h"
+#include "gui/models/lane_packer.h"
+#include "gui/models/run_counters.h"
 
 namespace hc::gui {
 namespace {
 
-// Rows that one group may need; beyond, an event is shown when a row is free again. Only a
-// damaged or made-up file gets there.
-constexpr std::size_t kMaxRows = 256;
-// Times beyond 36 years either way are not times; bounded, differences cannot overflow.
-constexpr std::int64_t kTimeLimit = std::int64_t{1} << 60;
-
 std::int64_t bounded(std::int64_t ns) {
-    return std::clamp(ns, -kTimeLimit, kTimeLimit);
+    return bounded_time(ns);
 }
 
-struct Event {
-    std::int64_t start = 0;
-    std::int64_t end = 0;
-    std::uint32_t name = 0;
-    std::uint32_t source = 0;
-};
-
-/// Gives each event the first row in which nothing runs any more: nesting goes down a row per
-/// level, overlap makes a staircase.
-class LanePacker {
-public:
-    [[nodiscard]] std::size_t place(std::int64_t& start, std::int64_t end) {
-        for (std::size_t row = 0; row < ends_.size(); ++row) {
-            if (ends_[row] <= start) return take(row, start, end);
-        }
-        if (ends_.size() < kMaxRows) {
-            ends_.push_back(std::max(start, end));
-            return ends_.size() - 1;
-        }
-        const auto row =
-            static_cast<std::size_t>(std::min_element(ends_.begin(), ends_.end()) - ends_.begin());
-        start = ends_[row];
-        return take(row, start, end);
-    }
-    [[nodiscard]] std::size_t num_rows() const { return ends_.size(); }
-
-private:
-    std::size_t take(std::size_t row, std::int64_t start, std::int64_t end) {
-        ends_[row] = std::max(start, end);
-        return row;
-    }
-    std::vector<std::int64_t> ends_;
-};
+using Event = LaneEvent;
 
 class Builder {
 public:
     Builder(const trace::RunData& data, const std::vector<trace::Stream>& streams,
-            const std::vector<StepFacts>& facts)
-        : data_(data), streams_(streams), facts_(facts) {}
+            const std::vector<StepFacts>& facts, LaneExtras extras)
+        : data_(data), streams_(streams), facts_(facts), extras_(std::move(extras)) {}
 
     LaneSet build() {
         add_steps();
+        add_layers();
         add_streams("compute");
         add_streams("fetch");
         add_fetches();
+        add_run_counters(data_, extras_.recall, set_);
         add_streams("");
+        if (extras_.activity != nullptr) {
+            set_.activity =
+                extras_.activity->finish(*extras_.strings, *extras_.launches, streams_, set_);
+        }
         finish();
         return std::move(set_);
     }
@@ -75,37 +48,9 @@ private:
         return static_cast<std::uint32_t>(set_.names.size() - 1);
     }
 
-    std::vector<Lane>::iterator add_group(const QString& title, const QString& subtitle,
-                                          LaneKind kind, std::size_t rows) {
-        const std::size_t first = set_.lanes.size();
-        set_.groups.push_back({title, subtitle, kind, first, rows});
-        set_.lanes.resize(first + rows);
-        for (std::size_t i = first; i < first + rows; ++i) set_.lanes[i].kind = kind;
-        return set_.lanes.begin() + static_cast<std::ptrdiff_t>(first);
-    }
-
-    /// Sorted by start; longer first among equals, so that a parent precedes its children.
-    static void sort(std::vector<Event>& events) {
-        std::stable_sort(events.begin(), events.end(), [](const Event& a, const Event& b) {
-            return a.start != b.start ? a.start < b.start : a.end > b.end;
-        });
-    }
-
     void add_packed(const QString& title, const QString& subtitle, LaneKind kind,
-                    std::int32_t stream, std::vector<Event> events) {
-        sort(events);
-        LanePacker packer;
-        std::vector<std::uint16_t> rows(events.size());
-        for (std::size_t i = 0; i < events.size(); ++i) {
-            rows[i] = static_cast<std::uint16_t>(packer.place(events[i].start, events[i].end));
-        }
-        const auto lanes = add_group(title, subtitle, kind, packer.num_rows());
-        for (std::size_t i = 0; i < events.size(); ++i) {
-            const Event& e = events[i];
-            Lane& lane = lanes[rows[i]];
-            lane.stream = stream;
-            lane.events.add(e.start, e.end, e.name, e.source);
-        }
+                    std::int32_t stream, const QString& key, std::vector<Event> events) {
+        add_track(set_, {title, subtitle, kind, 0, 0, key}, pack(std::move(events)), stream);
     }
 
     void add_steps() {
@@ -122,7 +67,39 @@ private:
             events.push_back({bounded(steps.start_ns[i]), bounded(steps.end_ns[i]), n,
                               static_cast<std::uint32_t>(i)});
         }
-        add_packed("steps", "bar height: duration", LaneKind::kSteps, -1, std::move(events));
+        add_packed("steps", "bar height: duration", LaneKind::kSteps, -1, "steps",
+                   std::move(events));
+    }
+
+    /// One event per stretch of operations of a layer on the decode stream.
+    void add_layers() {
+        const trace::Ops& ops = data_.ops;
+        std::map<std::int32_t, std::uint32_t> names;
+        std::vector<Event> events;
+        std::int32_t layer = -1;
+        std::int64_t step = -1;
+        std::unordered_map<std::int32_t, bool> computes;
+        for (std::size_t i = 0; i < ops.size(); ++i) {
+            const auto [known, is_new] = computes.try_emplace(ops.stream[i], false);
+            if (is_new) known->second = role_of(ops.stream[i]) == "compute";
+            if (!known->second) continue;
+            const std::int64_t start = bounded(ops.start_ns[i]), end = bounded(ops.end_ns[i]);
+            const bool same = ops.layer[i] == layer && ops.step[i] == step;
+            layer = ops.layer[i];
+            step = ops.step[i];
+            if (layer < 0) continue;
+            if (same) {
+                events.back().end = std::max(events.back().end, end);
+                continue;
+            }
+            const auto [text, fresh] = names.try_emplace(layer, 0u);
+            if (fresh) {
+                text->second = name(QString("layer %1").arg(layer),
+                                    layer % 2 == 0 ? Hue::kLayerEven : Hue::kLayerOdd);
+            }
+            events.push_back({start, end, text->second, static_cast<std::uint32_t>(i)});
+        }
+        add_packed("layers", "", LaneKind::kLayers, -1, "layers", std::move(events));
     }
 
     [[nodiscard]] const trace::Stream* stream_of(std::int32_t key) const {
@@ -174,7 +151,8 @@ private:
         }
         for (auto& [key, events] : by_stream) {
             const QString subtitle = role == "fetch" ? "transfers" : role == "" ? "" : "operations";
-            add_packed(title_of(key), subtitle, LaneKind::kOps, key, std::move(events));
+            add_packed(title_of(key), subtitle, LaneKind::kOps, key, "ops/" + title_of(key),
+                       std::move(events));
         }
     }
 
@@ -254,24 +232,50 @@ private:
                 start = e.end;
             }
         }
-        const auto lanes =
-            add_group("fetches", "queued to first use", LaneKind::kFetches, packer.num_rows());
+        std::vector<LaneEvents> lanes(packer.num_rows());
         for (std::size_t i = 0; i < lives.size(); ++i) {
-            for (const Event& e : lives[i]) {
-                lanes[static_cast<std::ptrdiff_t>(rows[i])].events.add(e.start, e.end, e.name,
-                                                                       e.source);
+            for (const Event& e : lives[i]) lanes[rows[i]].add(e.start, e.end, e.name, e.source);
+        }
+        add_track(set_, {"fetches", "queued to first use", LaneKind::kFetches, 0, 0, "fetches"},
+                  std::move(lanes));
+    }
+
+    void collect_names(LaneGroup& group) const {
+        std::vector<std::uint8_t> seen(set_.names.size());
+        for (std::size_t lane = group.first; lane < group.first + group.count; ++lane) {
+            for (const std::uint32_t name : set_.lanes[lane].events.names()) {
+                if (seen[name] != 0) continue;
+                seen[name] = 1;
+                group.names.push_back(name);
             }
         }
     }
 
+    /// Indexes of all lanes, two at a time, and the bounds of all times.
     void finish() {
         std::vector<std::uint8_t> emphasised;
         for (const EventName& n : set_.names) emphasised.push_back(n.emphasised ? 1 : 0);
+        std::atomic<std::size_t> next = 0, next_group = 0;
+        const auto index_lanes = [&] {
+            for (std::size_t i = next++; i < set_.lanes.size(); i = next++) {
+                Lane& lane = set_.lanes[i];
+                lane.mip = MipIndex(lane.events, emphasised);
+                lane.pyramid = EventPyramid(lane.events);
+            }
+            for (std::size_t g = next_group++; g < set_.groups.size(); g = next_group++) {
+                collect_names(set_.groups[g]);
+            }
+        };
+        if (set_.num_events() > 100'000) {
+            std::thread second(index_lanes);
+            index_lanes();
+            second.join();
+        } else {
+            index_lanes();
+        }
         bool any = false;
-        for (Lane& lane : set_.lanes) {
+        for (const Lane& lane : set_.lanes) {
             if (lane.events.empty()) continue;
-            lane.mip = MipIndex(lane.events, emphasised);
-            lane.pyramid = EventPyramid(lane.events);
             const auto start = static_cast<double>(lane.events.start(0));
             const auto end = static_cast<double>(lane.events.end(lane.events.size() - 1));
             set_.bounds.start_ns = any ? std::min(set_.bounds.start_ns, start) : start;
@@ -285,6 +289,7 @@ private:
     const trace::RunData& data_;
     const std::vector<trace::Stream>& streams_;
     const std::vector<StepFacts>& facts_;
+    LaneExtras extras_;
     std::vector<std::uint32_t> op_names_;
     LaneSet set_;
 };
@@ -299,9 +304,17 @@ std::size_t LaneSet::num_events() const {
 std::size_t LaneSet::memory() const {
     std::size_t bytes = 0;
     for (const Lane& lane : lanes) {
-        bytes += lane.events.memory() + lane.mip.memory() + lane.pyramid.memory();
+        bytes += lane.events.memory() + lane.mip.memory() + lane.pyramid.memory() +
+                 lane.counter.memory();
     }
-    return bytes;
+    return bytes + (activity ? activity->memory() : 0);
+}
+
+std::size_t LaneSet::group_of(std::size_t lane) const {
+    for (std::size_t g = 0; g < groups.size(); ++g) {
+        if (lane >= groups[g].first && lane < groups[g].first + groups[g].count) return g;
+    }
+    return groups.size();
 }
 
 std::vector<StepFacts> step_facts(const trace::RunData& data) {
@@ -334,8 +347,34 @@ std::vector<StepFacts> step_facts(const trace::RunData& data) {
 }
 
 LaneSet build_lanes(const trace::RunData& data, const std::vector<trace::Stream>& streams,
-                    const std::vector<StepFacts>& facts) {
-    return Builder(data, streams, facts).build();
+                    const std::vector<StepFacts>& facts, LaneExtras extras) {
+    return Builder(data, streams, facts, std::move(extras)).build();
+}
+
+void add_track(LaneSet& set, LaneGroup group, std::vector<LaneEvents> lanes, std::int32_t stream) {
+    if (lanes.empty()) return;
+    group.first = set.lanes.size();
+    group.count = lanes.size();
+    for (LaneEvents& events : lanes) {
+        Lane lane;
+        lane.kind = group.kind;
+        lane.stream = stream;
+        lane.events = std::move(events);
+        set.lanes.push_back(std::move(lane));
+    }
+    set.groups.push_back(std::move(group));
+}
+
+void add_counter(LaneSet& set, const QString& title, CounterSeries series, CounterUnit unit,
+                 double top) {
+    if (series.empty()) return;
+    Lane lane;
+    lane.kind = LaneKind::kCounter;
+    lane.unit = unit;
+    lane.counter_top = top > 0 ? top : series.highest();
+    lane.counter = std::move(series);
+    set.groups.push_back({title, "", LaneKind::kCounter, set.lanes.size(), 1, "counter/" + title});
+    set.lanes.push_back(std::move(lane));
 }
 
 std::optional<std::size_t> event_at(const Lane& lane, double time_ns, double tolerance_ns) {

@@ -1,6 +1,7 @@
 #include "gui/models/legend.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace hc::gui {
 namespace {
@@ -30,6 +31,19 @@ std::vector<LegendEntry> legend_of(const RunView& view) {
         const bool stage =
             name.hue == Hue::kQueued || name.hue == Hue::kStaged || name.hue == Hue::kFirstUse;
         if (stage) add(entries, name.hue, name.text);
+    }
+    // Of CUDA activity the kinds; kernels and ranges have a colour each, told by their labels.
+    constexpr std::pair<Hue, const char*> kKinds[] = {
+        {Hue::kTransfer, "copy to device"},   {Hue::kCopyToHost, "copy to host"},
+        {Hue::kCopyDevice, "copy on device"}, {Hue::kApiLaunch, "launch call"},
+        {Hue::kApiSync, "synchronisation"},   {Hue::kApiCopy, "copy call"},
+        {Hue::kApiMemory, "memory call"},     {Hue::kApiOther, "other call"}};
+    if (view.lanes.activity) {
+        for (const auto& [hue, text] : kKinds) {
+            const bool used = std::any_of(view.lanes.names.begin(), view.lanes.names.end(),
+                                          [&](const EventName& name) { return name.hue == hue; });
+            if (used) add(entries, hue, text);
+        }
     }
     return entries;
 }

@@ -37,6 +37,20 @@ constexpr std::array<Pair, static_cast<std::size_t>(Hue::kCount)> kHues = {{
     {rgb(0x8e82b8), rgb(0x8e82b8)},  // kPrefill
     {rgb(0xf0712c), rgb(0xd55e00)},  // kTrigger
     {rgb(0xa0a0a0), rgb(0x909090)},  // kOther
+    {rgb(0x4d6a8a), rgb(0x8fb0d0)},  // kLayerEven
+    {rgb(0x394f68), rgb(0xb4cbe2)},  // kLayerOdd
+    {rgb(0x9479c9), rgb(0x8063b8)},  // kCopyToHost
+    {rgb(0x4fb7a5), rgb(0x3a9d8c)},  // kCopyDevice
+    {rgb(0x56b4e9), rgb(0x56b4e9)},  // kApiLaunch
+    {rgb(0xb8722f), rgb(0xb8722f)},  // kApiSync
+    {rgb(0xf0a30a), rgb(0xe69f00)},  // kApiCopy
+    {rgb(0xd98ab3), rgb(0xcc79a7)},  // kApiMemory
+    {rgb(0x7d8794), rgb(0xa7b0bb)},  // kApiOther
+    {rgb(0x56b4e9), rgb(0x0072b2)},  // kCounter
+    {rgb(0x56b4e9), rgb(0x56b4e9)},  // the wheel: Okabe and Ito's six and four of other lightness
+    {rgb(0x0fa57c), rgb(0x009e73)}, {rgb(0xf0e442), rgb(0xe6d72a)}, {rgb(0x2b83c6), rgb(0x0072b2)},
+    {rgb(0xf0a30a), rgb(0xe69f00)}, {rgb(0xd98ab3), rgb(0xcc79a7)}, {rgb(0x9ad4f3), rgb(0x92cdf0)},
+    {rgb(0x8fd8be), rgb(0x7cc9ae)}, {rgb(0xb39ddb), rgb(0x9479c9)}, {rgb(0xc98b4b), rgb(0xb87333)},
 }};
 
 // Seven points of a scale whose lightness rises evenly; readable in grey as well.
@@ -51,7 +65,7 @@ double linear(int channel) {
 }  // namespace
 
 QRgb hue_rgb(Hue hue, bool dark) {
-    const Pair& pair = kHues[static_cast<std::size_t>(std::min(hue, Hue::kOther))];
+    const Pair& pair = kHues[static_cast<std::size_t>(std::min(hue, Hue::kWheelLast))];
     return dark ? pair.dark : pair.light;
 }
 

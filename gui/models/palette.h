@@ -31,8 +31,21 @@ enum class Hue : std::uint8_t {
     kPrefill,
     kTrigger,  ///< vermilion: look here
     kOther,
+    kLayerEven,  ///< layers alternate, so that neighbours part
+    kLayerOdd,
+    kCopyToHost,
+    kCopyDevice,
+    kApiLaunch,
+    kApiSync,
+    kApiCopy,
+    kApiMemory,
+    kApiOther,
+    kCounter,
+    kWheelFirst,  ///< kernels and ranges by their name; kNumWheelHues of them
+    kWheelLast = kWheelFirst + 9,
     kCount
 };
+inline constexpr std::uint32_t kNumWheelHues = 10;
 
 [[nodiscard]] QRgb hue_rgb(Hue hue, bool dark);
 [[nodiscard]] Hue hue_of(OpKind kind);

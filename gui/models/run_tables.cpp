@@ -1,5 +1,6 @@
 #include "gui/models/run_tables.h"
 
+#include "gui/models/describe.h"
 #include "gui/models/ticks.h"
 
 namespace hc::gui {
@@ -92,6 +93,60 @@ std::vector<TableColumn> fetch_columns(const RunViewPtr& view) {
          }},
         duration_column("exposed",
                         [view, &fetches](std::size_t i) { return double(fetches[i].exposed_ns); }),
+    };
+}
+
+std::vector<TableColumn> statistics_columns(const RunViewPtr& view,
+                                            const RangeStatisticsPtr& statistics) {
+    const auto row = [statistics](std::size_t i) -> const StatisticsRow& {
+        return statistics->rows[i];
+    };
+    return {
+        text_column("track",
+                    [view, row](std::size_t i) {
+                        const LaneGroup& group = view->lanes.groups[row(i).group];
+                        return group.subtitle.isEmpty() || group.kind == LaneKind::kSteps
+                                   ? group.title
+                                   : group.title + ", " + group.subtitle;
+                    }),
+        text_column("name",
+                    [view, row](std::size_t i) {
+                        const auto name = row(i).name;
+                        if (!name) return QString("(all)");
+                        return *name == StatisticsRow::kOtherNames ? QString("(other names)")
+                                                                   : view->lanes.names[*name].text;
+                    }),
+        count_column("count", [row](std::size_t i) { return double(row(i).count); }),
+        duration_column("sum", [row](std::size_t i) { return double(row(i).sum_ns); }),
+        duration_column("mean", [row](std::size_t i) { return row(i).mean_ns(); }),
+        duration_column("median", [row](std::size_t i) { return row(i).median_ns; }),
+        duration_column("p95", [row](std::size_t i) { return double(row(i).p95_ns); }),
+        duration_column("p99", [row](std::size_t i) { return double(row(i).p99_ns); }),
+        duration_column("max", [row](std::size_t i) { return double(row(i).max_ns); }),
+    };
+}
+
+std::vector<TableColumn> hit_columns(const RunViewPtr& view, const SearchHitsPtr& hits) {
+    const auto events = [view](const EventRef& hit) -> const LaneEvents& {
+        return view->lanes.lanes[hit.lane].events;
+    };
+    return {
+        text_column("event",
+                    [view, hits](std::size_t i) { return event_title(*view, hits->at(i)); }),
+        duration_column("start",
+                        [hits, events](std::size_t i) {
+                            const EventRef hit = hits->at(i);
+                            return double(events(hit).start(hit.index));
+                        }),
+        duration_column("duration",
+                        [hits, events](std::size_t i) {
+                            const EventRef hit = hits->at(i);
+                            return double(events(hit).duration(hit.index));
+                        }),
+        text_column("track",
+                    [view, hits](std::size_t i) {
+                        return view->lanes.groups[view->lanes.group_of(hits->at(i).lane)].title;
+                    }),
     };
 }
 

@@ -5,7 +5,9 @@
 #include <vector>
 
 #include "gui/models/column_table.h"
+#include "gui/models/range_statistics.h"
 #include "gui/models/run_view.h"
+#include "gui/models/search.h"
 
 namespace hc::gui {
 
@@ -15,5 +17,11 @@ using RunViewPtr = std::shared_ptr<const RunView>;
 [[nodiscard]] std::vector<TableColumn> step_columns(const RunViewPtr& view);
 [[nodiscard]] std::vector<TableColumn> check_columns(const RunViewPtr& view);
 [[nodiscard]] std::vector<TableColumn> fetch_columns(const RunViewPtr& view);
+using RangeStatisticsPtr = std::shared_ptr<const RangeStatistics>;
+[[nodiscard]] std::vector<TableColumn> statistics_columns(const RunViewPtr& view,
+                                                          const RangeStatisticsPtr& statistics);
+/// Rows are hits, lane by lane.
+[[nodiscard]] std::vector<TableColumn> hit_columns(const RunViewPtr& view,
+                                                   const SearchHitsPtr& hits);
 
 }  // namespace hc::gui

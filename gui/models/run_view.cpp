@@ -5,6 +5,8 @@
 
 #include "engine/config/settings_json.h"
 #include "engine/core/error.h"
+#include "gui/models/activity_lanes.h"
+#include "gui/models/activity_load.h"
 #include "profiler/trace/reader.h"
 
 namespace hc::gui {
@@ -169,7 +171,8 @@ std::optional<TimeRange> RunView::around_first_trigger() const {
 }
 
 RunView make_run_view(trace::RunData data, const std::vector<trace::Stream>& streams,
-                      std::vector<trace::RecallRecord> recall, analysis::RunMetrics metrics) {
+                      std::vector<trace::RecallRecord> recall, analysis::RunMetrics metrics,
+                      LaneExtras extras) {
     RunView view;
     view.data = std::move(data);
     view.recall = std::move(recall);
@@ -177,30 +180,63 @@ RunView make_run_view(trace::RunData data, const std::vector<trace::Stream>& str
     add_mean_recall(view.metrics, view.recall);
     view.ratio = ratio_of(view.data.run);
     view.facts = step_facts(view.data);
-    view.lanes = build_lanes(view.data, streams, view.facts);
+    extras.recall = &view.recall;
+    view.lanes = build_lanes(view.data, streams, view.facts, std::move(extras));
     view.drift = DriftModel(view.data);
     view.decode = decode_range(view.data.steps, view.lanes.bounds);
-    view.runs = {view.data.run};
+    if (!view.data.run.policy.empty()) view.runs = {view.data.run};
     return view;
 }
 
-RunView load_run_view(const std::filesystem::path& path, std::optional<trace::RunId> run,
-                      Progress& progress) {
+namespace {
+
+RunView load(const std::filesystem::path& path, std::optional<trace::RunId> run,
+             Progress& progress) {
     const trace::Trace trace(path);
-    if (trace.runs().empty()) throw_refused(path.string() + " holds no run of the engine");
-    const trace::RunId id = run ? trace.run(*run).id : choose_run(trace.runs()).id;
-    trace::RunData data = trace.read(id, {.operations = true, .attention = false}, progress);
-    std::vector<trace::RecallRecord> recall = recall_of(trace, data, progress);
+    const bool any_activity = trace.activity_counts().total() > 0;
+    if (run) static_cast<void>(trace.run(*run));  // says which runs there are
+    if (trace.runs().empty() && !any_activity) {
+        throw_refused(path.string() + " holds no run of the engine and no CUDA activity");
+    }
+    trace::RunData data;
+    std::vector<trace::RecallRecord> recall;
+    analysis::RunMetrics metrics;
+    if (!trace.runs().empty()) {
+        const trace::RunId id = run ? *run : choose_run(trace.runs()).id;
+        data = trace.read(id, {.operations = true, .attention = false}, progress);
+        recall = recall_of(trace, data, progress);
+        metrics = analysis::run_metrics(data, nullptr);
+    }
+    ActivityCollector activity;
+    LaneExtras extras;
+    if (any_activity) {
+        activity = read_activity(trace, progress);
+        extras.activity = &activity;
+        extras.strings = &trace.strings();
+        extras.launches = &trace.launches();
+    }
     if (progress.cancelled()) throw Error(ExitCode::kInterrupted, "loading was cancelled");
-    analysis::RunMetrics metrics = analysis::run_metrics(data, nullptr);
     progress.begin("arranging events", 0);
-    RunView view =
-        make_run_view(std::move(data), trace.streams(), std::move(recall), std::move(metrics));
+    RunView view = make_run_view(std::move(data), trace.streams(), std::move(recall),
+                                 std::move(metrics), std::move(extras));
     progress.end();
     view.runs = trace.runs();
     view.path = QString::fromStdString(path.string());
     view.warning = QString::fromStdString(trace.warning());
     return view;
+}
+
+}  // namespace
+
+RunView load_run_view(const std::filesystem::path& path, std::optional<trace::RunId> run,
+                      Progress& progress) {
+    try {
+        return load(path, run, progress);
+    } catch (const Error& error) {
+        // SQLite quotes a damaged schema with its line ends.
+        const QString message = QString::fromUtf8(error.what()).simplified();
+        throw Error(error.code(), message.toStdString());
+    }
 }
 
 QString run_title(const trace::Run& run) {

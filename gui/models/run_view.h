@@ -45,10 +45,11 @@ struct RunView {
     [[nodiscard]] std::optional<std::size_t> first_triggered_fetch() const;
 };
 
-/// Takes RunData from anywhere. `recall` and `metrics` are the caller's.
+/// Takes RunData from anywhere. `recall` and `metrics` are the caller's. Of `extras` the activity
+/// is looked at.
 [[nodiscard]] RunView make_run_view(trace::RunData data, const std::vector<trace::Stream>& streams,
                                     std::vector<trace::RecallRecord> recall,
-                                    analysis::RunMetrics metrics);
+                                    analysis::RunMetrics metrics, LaneExtras extras = {});
 
 /// Reads a run of a trace; without a number the first that has something to show of policies:
 /// recorded heterocache, else the first run. Throws hc::Error; kRefused for a file without runs.

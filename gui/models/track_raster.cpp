@@ -1,5 +1,6 @@
 #include "gui/models/track_raster.h"
 
+#include <QPainter>
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -13,6 +14,8 @@ constexpr std::size_t kWalk = 64;
 constexpr double kLeastShade = 0.65;
 // An event narrower than this gets no edge: edges would be all that is seen.
 constexpr double kEdgePx = 4;
+// What a search does not mean is drawn with this share of its colour.
+constexpr double kFaint = 0.28;
 
 void fill_from_mip(const Lane& lane, const MipIndex::Level& level, const TimeMapping& mapping,
                    std::vector<Column>& columns) {
@@ -133,7 +136,10 @@ QRgb TrackRaster::colour_of(const Column& column) const {
     const std::size_t name = column.name < set_.names.size() ? column.name : 0;
     const QRgb hue = hue_rgb(set_.names.empty() ? Hue::kOther : set_.names[name].hue, style_.dark);
     const double shade = kLeastShade + (1 - kLeastShade) * static_cast<double>(column.busy);
-    const QRgb colour = blend(style_.ground, hue, std::min(shade, 1.0));
+    QRgb colour = blend(style_.ground, hue, std::min(shade, 1.0));
+    if (name < style_.matches.size() && style_.matches[name] == 0) {
+        colour = blend(style_.ground, colour, kFaint);
+    }
     return column.edge ? blend(colour, style_.ground, 0.55) : colour;
 }
 
@@ -143,7 +149,7 @@ void TrackRaster::paint_blocks(QImage& image, const LaneRow& row) {
         if (!columns_[x].empty()) line_[x] = colour_of(columns_[x]);
     }
     const int bottom = std::min(row.top + row.height, image.height());
-    for (int y = std::max(row.top, 0); y < bottom; ++y) {
+    for (int y = std::max({row.top, row.clip_top, 0}); y < bottom; ++y) {
         std::memcpy(image.scanLine(y), line_.data(), line_.size() * sizeof(QRgb));
     }
 }
@@ -157,8 +163,50 @@ void TrackRaster::paint_bars(QImage& image, const LaneRow& row) {
         const int height =
             std::max(static_cast<int>(std::lround(share * row.height)), 2 * style_.pixel_ratio);
         const QRgb colour = colour_of(columns_[x]);
-        for (int y = std::max(bottom - height, 0); y < std::min(bottom, image.height()); ++y) {
+        const int top = std::max({bottom - height, row.clip_top, 0});
+        for (int y = top; y < std::min(bottom, image.height()); ++y) {
             reinterpret_cast<QRgb*>(image.scanLine(y))[x] = colour;
+        }
+    }
+}
+
+/// Filled to the mean of each column, with a line from the least to the most: a spike of one
+/// nanosecond keeps its height.
+void TrackRaster::paint_counter(QImage& image, const TimeMapping& mapping, const LaneRow& row) {
+    const Lane& lane = set_.lanes[row.lane];
+    const double top_value = lane.counter_top > 0 ? lane.counter_top : 1;
+    const int bottom = row.top + row.height;
+    const QRgb fill = blend(style_.ground, style_.counter, 0.35);
+    const QRgb range = blend(style_.ground, style_.counter, 0.7);
+    const auto y_of = [&](double value) {
+        const double share = std::clamp(value / top_value, 0.0, 1.0);
+        return bottom - static_cast<int>(std::lround(share * (row.height - 1)));
+    };
+    int last_y = -1;
+    for (int x = 0; x < mapping.width(); ++x) {
+        const auto span = lane.counter.over(mapping.time_at(x), mapping.time_at(x + 1));
+        if (!span.known) {
+            last_y = -1;
+            continue;
+        }
+        const int mean = y_of(span.mean);
+        int high = y_of(span.most) - 1, low = y_of(span.least);
+        if (last_y >= 0) {
+            // The line is joined to its left neighbour.
+            high = std::min(high, last_y - 1);
+            low = std::max(low, std::min(last_y, bottom));
+        }
+        last_y = y_of(span.most > span.least ? span.mean : span.most);
+        const int end = std::min(bottom, image.height());
+        for (int y = std::max({mean, row.clip_top, 0}); y < end; ++y) {
+            reinterpret_cast<QRgb*>(image.scanLine(y))[x] = fill;
+        }
+        for (int y = std::max({high, row.top, row.clip_top, 0}); y < std::min(low, end); ++y) {
+            reinterpret_cast<QRgb*>(image.scanLine(y))[x] = range;
+        }
+        const int line = std::clamp(y_of(span.most) - 1, row.top, bottom - 1);
+        if (line >= std::max(row.clip_top, 0) && line < image.height()) {
+            reinterpret_cast<QRgb*>(image.scanLine(line))[x] = style_.counter;
         }
     }
 }
@@ -190,7 +238,11 @@ void TrackRaster::collect_labels(const TimeMapping& mapping, const LaneRow& row,
         if (slot.right - slot.left < min_label_px) continue;
         slot.top = row.top;
         slot.height = row.height;
-        slot.ground = hue_rgb(set_.names[events.name(i)].hue, style_.dark);
+        const std::uint32_t name = events.name(i);
+        slot.ground = hue_rgb(set_.names[name].hue, style_.dark);
+        if (name < style_.matches.size() && style_.matches[name] == 0) {
+            slot.ground = blend(style_.ground, slot.ground, kFaint);
+        }
         labels.push_back(slot);
     }
 }
@@ -198,12 +250,47 @@ void TrackRaster::collect_labels(const TimeMapping& mapping, const LaneRow& row,
 void TrackRaster::paint(QImage& image, const TimeMapping& mapping, const std::vector<LaneRow>& rows,
                         int min_label_px, std::vector<LabelSlot>& labels) {
     for (const LaneRow& row : rows) {
-        if (row.top >= image.height() || row.top + row.height <= 0) continue;
+        const bool seen = row.height > 0 && row.top < image.height() &&
+                          row.top + row.height > std::max(row.clip_top, 0);
+        if (!seen) continue;
+        if (set_.lanes[row.lane].kind == LaneKind::kCounter) {
+            paint_counter(image, mapping, row);
+            continue;
+        }
         const bool bars = set_.lanes[row.lane].kind == LaneKind::kSteps;
         fill_columns(set_.lanes[row.lane], mapping, bars, columns_);
         bars ? paint_bars(image, row) : paint_blocks(image, row);
-        const bool room = row.height >= 11 * style_.pixel_ratio;
+        const bool room = row.height >= 11 * style_.pixel_ratio && row.top >= row.clip_top;
         if (room && !bars) collect_labels(mapping, row, min_label_px, labels);
+    }
+}
+
+void TrackRaster::paint(QPainter& painter, int height, const TimeMapping& mapping,
+                        const std::vector<LaneRow>& rows, int min_label_px,
+                        std::vector<LabelSlot>& labels) {
+    // What the picture shows is what the window shows: the same columns, read back from it.
+    QImage image(mapping.width(), height, QImage::Format_RGB32);
+    image.fill(style_.ground);
+    paint(image, mapping, rows, min_label_px, labels);
+    for (const LaneRow& row : rows) {
+        const int top = std::max({row.top, row.clip_top, 0});
+        const int bottom = std::min(row.top + row.height, height);
+        if (bottom <= top) continue;
+        const LaneKind kind = set_.lanes[row.lane].kind;
+        const bool flat = kind != LaneKind::kSteps && kind != LaneKind::kCounter;
+        // Blocks look the same on every line of their row; bars and curves do not.
+        for (int y = top; y < bottom; y += flat ? bottom - top : 1) {
+            const auto* line = reinterpret_cast<const QRgb*>(image.constScanLine(y));
+            for (int x = 0; x < mapping.width();) {
+                int end = x + 1;
+                while (end < mapping.width() && line[end] == line[x]) ++end;
+                if (line[x] != style_.ground) {
+                    painter.fillRect(QRect(x, y, end - x, flat ? bottom - top : 1),
+                                     QColor::fromRgb(line[x]));
+                }
+                x = end;
+            }
+        }
     }
 }
 

@@ -5,10 +5,13 @@
 #include <QColor>
 #include <QImage>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "gui/models/lanes.h"
 #include "gui/models/time_mapping.h"
+
+class QPainter;
 
 namespace hc::gui {
 
@@ -17,6 +20,7 @@ struct LaneRow {
     std::size_t lane = 0;
     int top = 0;
     int height = 0;
+    int clip_top = 0;  ///< nothing is drawn above
 };
 
 struct RasterStyle {
@@ -25,6 +29,9 @@ struct RasterStyle {
     QRgb slow_line = 0;     ///< of the bars' median
     int pixel_ratio = 1;    ///< device pixels per logical one
     double bar_top_ns = 1;  ///< the duration of a full bar in the steps' lane
+    QRgb counter = 0;       ///< of curves
+    /// By name: 0 is drawn faint. Empty: all are drawn in full.
+    std::span<const std::uint8_t> matches = {};
 };
 
 /// An event wide enough to carry a text, in pixels of the image.
@@ -59,10 +66,15 @@ public:
 
     void paint(QImage& image, const TimeMapping& mapping, const std::vector<LaneRow>& rows,
                int min_label_px, std::vector<LabelSlot>& labels);
+    /// The same as rectangles, one per run of equal columns. Slow where a window is full of them:
+    /// for pictures, not for frames.
+    void paint(QPainter& painter, int height, const TimeMapping& mapping,
+               const std::vector<LaneRow>& rows, int min_label_px, std::vector<LabelSlot>& labels);
 
 private:
     void paint_blocks(QImage& image, const LaneRow& row);
     void paint_bars(QImage& image, const LaneRow& row);
+    void paint_counter(QImage& image, const TimeMapping& mapping, const LaneRow& row);
     void collect_labels(const TimeMapping& mapping, const LaneRow& row, int min_label_px,
                         std::vector<LabelSlot>& labels) const;
     [[nodiscard]] QRgb colour_of(const Column& column) const;

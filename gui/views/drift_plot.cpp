@@ -32,6 +32,7 @@ DriftPlot::DriftPlot(QWidget* parent) : QWidget(parent) {
 void DriftPlot::set_view(const RunViewPtr& view) {
     view_ = view;
     series_.reset();
+    marked_.reset();
     shown_first_.reset();
     shown_last_.reset();
     hover_ = nullptr;
@@ -59,6 +60,11 @@ void DriftPlot::show_range(const TimeRange& range) {
         shown_first_ = shown_first_ ? std::min(*shown_first_, first) : first;
         shown_last_ = shown_last_ ? std::max(*shown_last_, last) : last;
     }
+    update();
+}
+
+void DriftPlot::mark_step(std::optional<std::int64_t> step) {
+    marked_ = step;
     update();
 }
 
@@ -206,6 +212,11 @@ void DriftPlot::paintEvent(QPaintEvent*) {
     }
     paint_axes(painter);
     paint_series(painter);
+    if (marked_) {
+        const double x = position_of(static_cast<double>(*marked_), 0).x();
+        painter.setPen(QPen(theme.accent, 1.2));
+        painter.drawLine(QPointF(x, area.top()), QPointF(x, area.bottom()));
+    }
     paint_hover(painter);
 }
 

@@ -20,6 +20,8 @@ public:
     void show_series(std::optional<std::size_t> series);
     /// Shades the steps that the timeline shows.
     void show_range(const TimeRange& range);
+    /// A line at a step that another view speaks of.
+    void mark_step(std::optional<std::int64_t> step);
     [[nodiscard]] QSize sizeHint() const override { return {480, 190}; }
     [[nodiscard]] QSize minimumSizeHint() const override { return {160, 90}; }
     /// Pixels of a check, for tests and the mouse.
@@ -46,6 +48,7 @@ private:
     std::optional<std::size_t> series_;
     std::optional<double> shown_first_, shown_last_;
     const DriftPoint* hover_ = nullptr;
+    std::optional<std::int64_t> marked_;
 };
 
 /// The plot with the choice of the pivot above it.

@@ -40,6 +40,7 @@ HeadGrid::HeadGrid(const HeadMapModel& model, QWidget* parent) : QWidget(parent)
         selected_.reset();
         update();
     });
+    connect(&model_, &QAbstractItemModel::dataChanged, this, [this] { update(); });
 }
 
 void HeadGrid::set_quantity(HeadQuantity quantity) {
@@ -195,6 +196,16 @@ void HeadGrid::paintEvent(QPaintEvent*) {
             QRectF cell = cell_rect(id);
             if (gaps) cell.adjust(0.5, 0.5, -0.5, -0.5);
             painter.fillRect(cell, cell_colour(id));
+            if (!model_.triggered_now(layer, head)) continue;
+            // A dark and a bright ring: seen on every colour.
+            painter.setRenderHint(QPainter::Antialiasing);
+            painter.setBrush(Qt::NoBrush);
+            const double radius = std::min({cell.width(), cell.height(), 14.0}) / 2 - 1;
+            painter.setPen(QPen(theme.ground, 3));
+            painter.drawEllipse(cell.center(), radius, radius);
+            painter.setPen(QPen(theme.accent, 1.4));
+            painter.drawEllipse(cell.center(), radius, radius);
+            painter.setRenderHint(QPainter::Antialiasing, false);
         }
     }
     if (selected_) {

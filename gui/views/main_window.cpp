@@ -1,9 +1,9 @@
 #include "gui/views/main_window.h"
 
-#include <QApplication>
+#include <QCloseEvent>
 #include <QComboBox>
+#include <QDockWidget>
 #include <QDragEnterEvent>
-#include <QFileDialog>
 #include <QFrame>
 #include <QKeyEvent>
 #include <QLabel>
@@ -13,35 +13,79 @@
 #include <QStatusBar>
 #include <QUrl>
 
+#include "gui/models/compare_tables.h"
 #include "gui/models/describe.h"
 #include "gui/models/ticks.h"
 #include "gui/views/details_panel.h"
 #include "gui/views/drift_view.h"
 #include "gui/views/head_map_view.h"
+#include "gui/views/replay_panel.h"
+#include "gui/views/search_bar.h"
 #include "gui/views/summary_header.h"
 #include "gui/views/tables_panel.h"
 #include "gui/views/theme.h"
 #include "gui/views/timeline_view.h"
+#include "gui/views/what_if_panel.h"
 
 namespace hc::gui {
+namespace {
+
+QString file_name(const QString& path) {
+    return QString::fromStdString(std::filesystem::path(path.toStdString()).filename().string());
+}
+
+/// The same event after the file was read again: same lane and start, if it is still there.
+std::optional<EventRef> found_again(const RunView& before, const RunView& now,
+                                    const EventRef& event) {
+    const LaneSet& old = before.lanes;
+    const LaneGroup& group = old.groups[old.group_of(event.lane)];
+    const std::size_t row = event.lane - group.first;
+    const std::int64_t start = old.lanes[event.lane].events.start(event.index);
+    for (const LaneGroup& candidate : now.lanes.groups) {
+        if (candidate.key != group.key || row >= candidate.count) continue;
+        const LaneEvents& events = now.lanes.lanes[candidate.first + row].events;
+        const std::size_t i = events.first_starting_at(static_cast<double>(start));
+        if (i < events.size() && events.start(i) == start)
+            return EventRef{candidate.first + row, i};
+    }
+    return std::nullopt;
+}
+
+}  // namespace
 
 void MainWindow::open(const std::filesystem::path& path, std::optional<trace::RunId> run) {
+    kept_.reset();
     show_banner({}, false);
-    progress_->setRange(0, 0);
-    progress_->setFormat("opening");
-    progress_->show();
-    cancel_->show();
+    show_progress("opening", -1);
     model_->load(path, run);
 }
 
-void MainWindow::ask_for_file() {
-    const QString name = QFileDialog::getOpenFileName(this, "Open a trace", QString(),
-                                                      "Traces (*.sqlite *.db);;All files (*)");
-    if (!name.isEmpty()) open(name.toStdString(), std::nullopt);
+void MainWindow::refresh() {
+    const RunViewPtr& view = model_->view();
+    if (!view || view->path.isEmpty()) return;
+    show_banner({}, false);
+    show_progress("opening", -1);
+    kept_ = Kept{timeline_->stack().current(), timeline_->selection()};
+    const bool any_run = !view->runs.empty();
+    model_->load(view->path.toStdString(),
+                 any_run ? std::optional(view->data.run.id) : std::nullopt);
 }
 
 QString MainWindow::banner_text() const {
     return banner_->isHidden() ? QString() : banner_text_->text();
+}
+
+bool MainWindow::busy() const {
+    return model_->loading() || other_->loading() || statistics_.busy() || differences_.busy() ||
+           search_->busy() || replay_->busy() || what_if_->busy();
+}
+
+void MainWindow::show_progress(const QString& what, int percent) {
+    progress_->setRange(0, percent < 0 ? 0 : 100);
+    progress_->setValue(std::max(percent, 0));
+    progress_->setFormat(percent < 0 ? what : what + " %p %");
+    progress_->show();
+    cancel_->show();
 }
 
 void MainWindow::show_banner(const QString& text, bool error) {
@@ -49,13 +93,11 @@ void MainWindow::show_banner(const QString& text, bool error) {
     banner_text_->setText(text);
     const Theme theme = Theme::of(palette());
     const QColor colour = error ? theme.warning : theme.dim_text;
-    QColor ground = colour;
-    ground.setAlpha(45);
     banner_->setStyleSheet(QString("#banner { background: rgba(%1,%2,%3,45); border: none; "
                                    "border-left: 4px solid %4; }")
-                               .arg(ground.red())
-                               .arg(ground.green())
-                               .arg(ground.blue())
+                               .arg(colour.red())
+                               .arg(colour.green())
+                               .arg(colour.blue())
                                .arg(colour.name()));
 }
 
@@ -63,9 +105,11 @@ void MainWindow::show_loaded() {
     const RunViewPtr& view = model_->view();
     progress_->hide();
     cancel_->hide();
+    const RunViewPtr before = timeline_->view();
+    const std::optional<Kept> kept = std::exchange(kept_, std::nullopt);
+    if (!kept) end_compare();
     show_banner(view->warning, false);
-    const QString file =
-        QString::fromStdString(std::filesystem::path(view->path.toStdString()).filename().string());
+    const QString file = file_name(view->path);
     setWindowTitle(file.isEmpty() ? "hcprof" : file + " \u2013 hcprof");
     {
         const QSignalBlocker quiet(runs_);
@@ -81,11 +125,25 @@ void MainWindow::show_loaded() {
     tables_->set_view(view);
     timeline_->set_view(view);
     drift_->set_view(view);
+    replay_->set_view(view);
+    search_->set_view(view);
+    const bool any_run = !view->runs.empty();
+    what_if_->set_trace(view->path.toStdString(),
+                        any_run ? std::optional(view->data.run.id) : std::nullopt, view->metrics);
+    if (kept) {
+        timeline_->stack().set(clamped(kept->range, view->lanes.bounds));
+        const auto again = kept->selection && before ? found_again(*before, *view, *kept->selection)
+                                                     : std::nullopt;
+        timeline_->select(again);
+        if (comparing()) show_compared();
+    }
     drift_->plot().show_range(timeline_->stack().current());
-    statusBar()->showMessage(QString("%1 events in %2 lanes \u00b7 %3")
+    fill_compare_menu();
+    statusBar()->showMessage(QString("%1 events in %2 tracks \u00b7 %3")
                                  .arg(format_count(static_cast<qint64>(view->lanes.num_events())))
-                                 .arg(view->lanes.lanes.size())
+                                 .arg(view->lanes.groups.size())
                                  .arg(view->path));
+    show_statistics();
     timeline_->setFocus();
 }
 
@@ -95,13 +153,45 @@ void MainWindow::show_selection() {
         details_->show_facts("No run", {});
         return;
     }
-    if (const auto& range = timeline_->measured()) {
-        details_->show_facts("measured range", range_facts(*view, *range));
-    } else if (const auto& event = timeline_->selection()) {
+    if (const auto& event = timeline_->selection()) {
         details_->show_facts(event_title(*view, *event), event_facts(*view, *event));
+    } else if (view->runs.empty()) {
+        details_->show_facts("CUDA activity", {});
     } else {
         details_->show_facts("run " + run_title(view->data.run), run_facts(*view));
     }
+}
+
+/// Of the measured range, else of everything: counted by a worker.
+void MainWindow::show_statistics() {
+    const RunViewPtr& view = model_->view();
+    if (!view) return;
+    const auto& measured = timeline_->measured();
+    const TimeRange range = measured ? *measured : view->lanes.bounds.padded(1);
+    const QString title =
+        measured ? "Statistics of " + format_duration(measured->span()) : QString("Statistics");
+    const bool asked_for = measured.has_value();
+    statistics_.start([this, view, range, title,
+                       asked_for](const Background::Cancelled& cancelled) -> Background::Delivery {
+        auto found = range_statistics(view->lanes, range, cancelled);
+        if (!found) return {};
+        auto statistics = std::make_shared<const RangeStatistics>(std::move(*found));
+        return [this, statistics, title, asked_for] {
+            tables_->set_statistics(statistics, title);
+            // Whoever measures wants to see what was measured; the dock stays where it is.
+            if (asked_for) tables_->show_table(TablesPanel::Table::kStatistics);
+        };
+    });
+}
+
+void MainWindow::show_step(std::int64_t step) {
+    heads_->model().set_step(step);
+    drift_->plot().mark_step(step);
+    timeline_->mark_step(step);
+    const auto row = model_->view() ? model_->view()->step_row(step) : std::nullopt;
+    if (!row) return;
+    const double middle = model_->view()->step_range(*row).centre();
+    if (!timeline_->stack().current().contains(middle)) timeline_->go_to_time(middle);
 }
 
 void MainWindow::update_actions() {
@@ -125,13 +215,72 @@ void MainWindow::show_first_trigger() {
     }
 }
 
-void MainWindow::keyPressEvent(QKeyEvent* event) {
-    // By the text, since where '?' lies differs between keyboards.
-    if (event->text() == "?") {
-        show_keys();
+bool MainWindow::go_to(const GotoTarget& target) {
+    if (target.step) return timeline_->go_to_step(*target.step);
+    if (target.time_ns) timeline_->go_to_time(*target.time_ns);
+    return target.time_ns.has_value();
+}
+
+void MainWindow::compare_with(const std::filesystem::path& path, std::optional<trace::RunId> run) {
+    show_progress("opening", -1);
+    other_->load(path, run);
+}
+
+void MainWindow::compare_with(RunViewPtr other) {
+    other_->set_view(std::move(other));
+}
+
+void MainWindow::end_compare() {
+    differences_.cancel();
+    if (!comparing()) return;
+    other_->set_view(nullptr);
+}
+
+void MainWindow::show_compared() {
+    progress_->hide();
+    cancel_->hide();
+    const RunViewPtr& a = model_->view();
+    const RunViewPtr& b = other_->view();
+    other_box_->setVisible(a && b);
+    // A new view shows all of its steps; that is no reason to move the other one.
+    following_ = true;
+    other_timeline_->set_view(a ? b : nullptr);
+    following_ = false;
+    if (!a || !b) {
+        tables_->set_differences({}, 0);
         return;
     }
-    QMainWindow::keyPressEvent(event);
+    alignment_ = StepAlignment(a->data.steps, b->data.steps);
+    const QString file = file_name(b->path);
+    other_title_->setText(QString("B: run %1%2 \u00b7 %3 steps in common")
+                              .arg(run_title(b->data.run), file.isEmpty() ? "" : " of " + file)
+                              .arg(alignment_.num_common()));
+    following_ = true;
+    other_timeline_->stack().set(alignment_.to_b(timeline_->stack().current()));
+    following_ = false;
+    differences_.start([this, a, b](const Background::Cancelled&) -> Background::Delivery {
+        const auto rows =
+            std::make_shared<const std::vector<DifferenceRow>>(difference_rows(*a, *b));
+        return [this, rows] {
+            tables_->set_differences(difference_columns(rows), rows->size());
+            tables_->show_table(TablesPanel::Table::kDifferences);
+        };
+    });
+}
+
+void MainWindow::keyPressEvent(QKeyEvent* event) {
+    // By the text, since where '?' and '/' lie differs between keyboards.
+    if (event->text() == "?") {
+        show_keys();
+    } else if (event->text() == "/") {
+        search_->focus_field();
+    } else if (event->key() == Qt::Key_G && event->modifiers() == Qt::NoModifier) {
+        ask_where_to_go();
+    } else if (event->key() == Qt::Key_Space && replay_->isVisible()) {
+        replay_->toggle_play();
+    } else {
+        QMainWindow::keyPressEvent(event);
+    }
 }
 
 void MainWindow::dragEnterEvent(QDragEnterEvent* event) {
@@ -145,54 +294,9 @@ void MainWindow::dropEvent(QDropEvent* event) {
     }
 }
 
-void MainWindow::connect_views() {
-    connect(model_, &TraceModel::loaded, this, &MainWindow::show_loaded);
-    connect(model_, &TraceModel::failed, this, [this](const QString& message) {
-        progress_->hide();
-        cancel_->hide();
-        show_banner(message, true);
-    });
-    connect(model_, &TraceModel::progressed, this, [this](const QString& what, int percent) {
-        progress_->setRange(0, percent < 0 ? 0 : 100);
-        progress_->setValue(std::max(percent, 0));
-        progress_->setFormat(percent < 0 ? what : what + " %p %");
-    });
-    connect(runs_, &QComboBox::activated, this, [this](int index) {
-        if (const RunViewPtr& view = model_->view(); view && !view->path.isEmpty()) {
-            open(view->path.toStdString(), runs_->itemData(index).toInt());
-        }
-    });
-    connect(timeline_, &TimelineView::selection_changed, this, &MainWindow::show_selection);
-    connect(timeline_, &TimelineView::measured_changed, this, &MainWindow::show_selection);
-    connect(timeline_, &TimelineView::range_changed, this, [this] {
-        drift_->plot().show_range(timeline_->stack().current());
-        update_actions();
-    });
-    connect(drift_, &DriftView::step_clicked, timeline_, &TimelineView::go_to_step);
-    connect(drift_, &DriftView::pivot_chosen, this, [this](int layer, int head) {
-        heads_->grid().set_selected(HeadId{layer, head});
-    });
-    connect(heads_, &HeadMapView::head_clicked, this, [this](int layer, int head) {
-        const HeadCell& cell = heads_->model().cell(layer, head);
-        // A satellite leads to the pivot that watches for it.
-        const int pivot = cell.head.role == HeadRole::kSatellite ? cell.head.pivot : head;
-        drift_->select_pivot(layer, pivot);
-        heads_->grid().set_selected(HeadId{layer, head});
-    });
-    connect(tables_, &TablesPanel::step_chosen, this, [this](std::size_t row) {
-        timeline_->go_to_step(model_->view()->data.steps.step[row]);
-    });
-    connect(tables_, &TablesPanel::check_chosen, this, [this](std::size_t row) {
-        const DriftRecord& check = model_->view()->data.drift[row];
-        timeline_->go_to_step(check.step);
-        drift_->select_pivot(check.layer, check.pivot);
-    });
-    connect(tables_, &TablesPanel::fetch_chosen, this, [this](std::size_t row) {
-        if (const auto event = model_->view()->locate_fetch(row)) {
-            timeline_->select(*event);
-            timeline_->fit_selection();
-        }
-    });
+void MainWindow::closeEvent(QCloseEvent* event) {
+    Q_EMIT closing();
+    QMainWindow::closeEvent(event);
 }
 
 }  // namespace hc::gui

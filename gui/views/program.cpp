@@ -1,22 +1,26 @@
 #include "gui/views/program.h"
 
 #include <QApplication>
-#include <QBuffer>
 #include <QCommandLineParser>
+#include <QElapsedTimer>
 #include <QEventLoop>
 #include <QFileInfo>
-#include <QPixmap>
+#include <QLineEdit>
+#include <QSettings>
 #include <cstdio>
 
-#include "engine/core/atomic_file.h"
 #include "engine/core/error.h"
 #include "gui/views/main_window.h"
+#include "gui/views/search_bar.h"
 #include "gui/views/timeline_view.h"
+#include "gui/views/watched_application.h"
 
 namespace hc::gui {
 namespace {
 
 constexpr int kLargestSide = 16384;
+// A picture waits this long for statistics, replay and simulations.
+constexpr qint64 kWorkersMs = 120'000;
 
 std::string quoted(const QString& text) {
     return '\'' + text.toStdString() + '\'';
@@ -27,10 +31,16 @@ void declare(QCommandLineParser& parser) {
     parser.addOptions({
         {{"h", "help"}, "Show this help."},
         {"run", "Show the run with this number; default: the first recorded heterocache run.", "N"},
-        {"snapshot", "Write a picture of the window to this .png file and exit.", "FILE"},
+        {"snapshot",
+         "Write a picture of the window (.png) or of its timeline (.svg) to this file and exit.",
+         "FILE"},
         {"size", "Size of the window, for instance 1600x1000.", "WxH"},
         {"theme", "dark or light; default: as the desktop (pictures: dark).", "NAME"},
-        {"goto", "Show this step.", "STEP"},
+        {"goto", "Show this step (40) or time (12.5ms, 3s).", "STEP|TIME"},
+        {"compare", "Lay another trace under it, step by step.", "TRACE"},
+        {"panel", "Bring a panel to the front: heads, details, drift, replay, what-if, tables.",
+         "NAME"},
+        {"search", "Search for events, as the search field does.", "TEXT"},
     });
 }
 
@@ -76,28 +86,37 @@ void choose_platform(const ViewerOptions& options) {
 }
 
 /// Runs the loop until the load ends; throws what it failed with.
-void wait_for_load(MainWindow& window) {
+void wait_for_load(TraceModel& model) {
     QEventLoop loop;
     std::optional<Error> failure;
-    QObject::connect(&window.model(), &TraceModel::loaded, &loop, &QEventLoop::quit);
-    QObject::connect(&window.model(), &TraceModel::failed, &loop,
-                     [&](const QString& message, int code) {
-                         failure.emplace(static_cast<ExitCode>(code), message.toStdString());
-                         loop.quit();
-                     });
-    if (window.model().loading()) loop.exec();
+    QObject::connect(&model, &TraceModel::loaded, &loop, &QEventLoop::quit);
+    QObject::connect(&model, &TraceModel::failed, &loop, [&](const QString& message, int code) {
+        failure.emplace(static_cast<ExitCode>(code), message.toStdString());
+        loop.quit();
+    });
+    if (model.loading()) loop.exec();
     if (failure) throw Error(*failure);
 }
 
+/// A picture shows what workers found, not that they were at it.
+void wait_for_workers(MainWindow& window) {
+    QElapsedTimer timer;
+    timer.start();
+    QApplication::processEvents();
+    while (window.busy() && timer.elapsed() < kWorkersMs) {
+        QApplication::processEvents(QEventLoop::WaitForMoreEvents, 50);
+    }
+}
+
 void go_to(MainWindow& window, const ViewerOptions& options) {
-    if (options.go_to_step) {
-        if (!window.timeline().go_to_step(*options.go_to_step)) {
+    if (options.go_to) {
+        if (!window.go_to(*options.go_to)) {
             const trace::Steps& steps = window.model().view()->data.steps;
             const std::string held = steps.size() == 0
                                          ? "no steps"
                                          : "steps " + std::to_string(steps.step.front()) + " to " +
                                                std::to_string(steps.step.back());
-            throw_refused("--goto names step " + std::to_string(*options.go_to_step) +
+            throw_refused("--goto names step " + std::to_string(*options.go_to->step) +
                           ", but the run holds " + held);
         }
     } else if (!options.snapshot.isEmpty()) {
@@ -105,14 +124,14 @@ void go_to(MainWindow& window, const ViewerOptions& options) {
     }
 }
 
-void write_snapshot(MainWindow& window, const QString& path) {
-    QApplication::processEvents();  // lets layouts settle before the picture
-    QByteArray bytes;
-    QBuffer buffer(&bytes);
-    const bool encoded = buffer.open(QIODevice::WriteOnly) && window.grab().save(&buffer, "PNG");
-    HC_CHECK(encoded);
-    write_file_atomically(path.toStdString(),
-                          {bytes.constData(), static_cast<std::size_t>(bytes.size())});
+/// What the options ask of a window with its trace loaded.
+void arrange(MainWindow& window, const ViewerOptions& options) {
+    go_to(window, options);
+    if (!options.panel.isEmpty()) window.show_panel(options.panel);
+    if (!options.search.isEmpty()) window.search().field().setText(options.search);
+    if (!options.compare.isEmpty()) {
+        window.compare_with(options.compare.toStdString(), std::nullopt);
+    }
 }
 
 /// Qt's remarks on a machine without a desktop are no one's concern who wants a picture.
@@ -127,7 +146,7 @@ int show(const ViewerOptions& options, int argc, char** argv) {
     // Fractional scales of the desktop are kept as they are: rounding blurs or shrinks text.
     QApplication::setHighDpiScaleFactorRoundingPolicy(
         Qt::HighDpiScaleFactorRoundingPolicy::PassThrough);
-    QApplication app(argc, argv);
+    WatchedApplication app(argc, argv);
     QApplication::setApplicationName("hcprof-view");
     const bool snapshot = !options.snapshot.isEmpty();
     if (snapshot) {
@@ -141,22 +160,32 @@ int show(const ViewerOptions& options, int argc, char** argv) {
                                    : std::nullopt);
     MainWindow window;
     window.resize(options.size);
+    if (snapshot) {
+        window.show();
+        window.open(options.trace.toStdString(), options.run);
+        wait_for_load(window.model());
+        arrange(window, options);
+        if (!options.compare.isEmpty()) wait_for_load(window.other_model());
+        wait_for_workers(window);
+        window.export_picture(options.snapshot);
+        return static_cast<int>(ExitCode::kOk);
+    }
+    QSettings settings("hcprof", "viewer");
+    window.restore_layout(settings);
+    QObject::connect(&window, &MainWindow::closing, &window, [&] { window.save_layout(settings); });
     window.show();
     if (!options.trace.isEmpty()) {
         window.open(options.trace.toStdString(), options.run);
-        if (snapshot) {
-            wait_for_load(window);
-            go_to(window, options);
-        } else if (options.go_to_step) {
-            QObject::connect(
-                &window.model(), &TraceModel::loaded, &window,
-                [&window, step = *options.go_to_step] { window.timeline().go_to_step(step); },
-                Qt::SingleShotConnection);
-        }
-    }
-    if (snapshot) {
-        write_snapshot(window, options.snapshot);
-        return static_cast<int>(ExitCode::kOk);
+        QObject::connect(
+            &window.model(), &TraceModel::loaded, &window,
+            [&window, options] {
+                try {
+                    arrange(window, options);
+                } catch (const Error& error) {
+                    window.show_problem(QString::fromUtf8(error.what()));
+                }
+            },
+            Qt::SingleShotConnection);
     }
     return QApplication::exec();
 }
@@ -179,7 +208,23 @@ ViewerOptions parse_viewer_options(const QStringList& arguments) {
     options.trace = parser.positionalArguments().value(0);
     options.snapshot = parser.value("snapshot");
     if (parser.isSet("run")) options.run = static_cast<std::int32_t>(whole_number(parser, "run"));
-    if (parser.isSet("goto")) options.go_to_step = whole_number(parser, "goto");
+    options.compare = parser.value("compare");
+    options.search = parser.value("search");
+    if (parser.isSet("panel")) {
+        options.panel = parser.value("panel");
+        const QStringList panels = {"heads", "details", "drift", "replay", "what-if", "tables"};
+        if (!panels.contains(options.panel)) {
+            throw_usage("--panel is " + quoted(options.panel) + ", expected one of " +
+                        panels.join(", ").toStdString());
+        }
+    }
+    if (parser.isSet("goto")) {
+        options.go_to = parse_goto(parser.value("goto"));
+        if (!options.go_to) {
+            throw_usage("--goto is " + quoted(parser.value("goto")) +
+                        ", expected a step (40) or a time (12.5ms, 3s)");
+        }
+    }
     if (parser.isSet("size")) options.size = size_of(parser.value("size"));
     if (parser.isSet("theme")) {
         const QString theme = parser.value("theme");
@@ -189,9 +234,10 @@ ViewerOptions parse_viewer_options(const QStringList& arguments) {
         options.theme = theme == "dark" ? ThemeChoice::kDark : ThemeChoice::kLight;
     }
     if (parser.isSet("snapshot")) {
-        if (QFileInfo(options.snapshot).suffix().toLower() != "png") {
+        const QString suffix = QFileInfo(options.snapshot).suffix().toLower();
+        if (suffix != "png" && suffix != "svg") {
             throw_usage("--snapshot names " + quoted(options.snapshot) +
-                        ", expected a file that ends in .png");
+                        ", expected a file that ends in .png or .svg");
         }
         if (options.trace.isEmpty()) throw_usage("--snapshot needs a trace to take a picture of");
     }

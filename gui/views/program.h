@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <optional>
 
+#include "gui/models/goto_target.h"
 #include "gui/views/theme.h"
 
 namespace hc::gui {
@@ -17,7 +18,10 @@ struct ViewerOptions {
     QString snapshot;  ///< where to write the picture; empty: an interactive window
     QSize size{1600, 1000};
     std::optional<ThemeChoice> theme;  ///< nullopt: after the desktop
-    std::optional<std::int64_t> go_to_step;
+    std::optional<GotoTarget> go_to;
+    QString compare;  ///< another trace, laid under the first
+    QString panel;    ///< MainWindow::show_panel
+    QString search;
     bool help = false;
 };
 

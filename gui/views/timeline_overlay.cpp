@@ -61,13 +61,14 @@ void TimelineView::paint_overlays(QPainter& painter, const Theme& theme) const {
     painter.save();
     painter.setClipRect(tracks_rect());
     paint_measured(painter, theme);
+    paint_marked_step(painter, theme);
     paint_selection(painter, theme);
     paint_arrows(painter, theme);
     painter.restore();
 }
 
 void TimelineView::paint_selection(QPainter& painter, const Theme& theme) const {
-    if (!selection_) return;
+    if (!selection_ || !is_seen(*selection_)) return;
     QRectF box = rect_of(*selection_);
     // Around a short event, not over it.
     if (box.width() < 7) box = QRectF(box.center().x() - 3.5, box.top(), 7, box.height());
@@ -80,20 +81,45 @@ void TimelineView::paint_selection(QPainter& painter, const Theme& theme) const 
     painter.setRenderHint(QPainter::Antialiasing, false);
 }
 
+/// In a lane that is shown, and not scrolled under the pinned tracks. Arrows to what is above or
+/// below the window still point there.
+bool TimelineView::is_seen(const EventRef& event) const {
+    const LanePlace& place = layout_.lanes[event.lane];
+    if (place.height == 0) return false;
+    return place.pinned ||
+           top_of(place) + place.height > tracks_rect().top() + layout_.pinned_height;
+}
+
 void TimelineView::paint_arrows(QPainter& painter, const Theme& theme) const {
-    if (flow_.size() < 2) return;
     painter.setRenderHint(QPainter::Antialiasing);
-    for (std::size_t i = 0; i + 1 < flow_.size(); ++i) {
-        draw_arrow(painter, rect_of(flow_[i]), rect_of(flow_[i + 1]), theme);
+    for (const FlowArrow& arrow : arrows_) {
+        if (!is_seen(arrow.from) || !is_seen(arrow.to)) continue;
+        draw_arrow(painter, rect_of(arrow.from), rect_of(arrow.to), theme);
     }
     painter.setPen(QPen(theme.accent, 1.2));
     painter.setBrush(Qt::NoBrush);
-    for (const EventRef& event : flow_) {
-        QRectF box = rect_of(event);
-        if (box.width() < 5) box = QRectF(box.center().x() - 2.5, box.top(), 5, box.height());
-        painter.drawRect(box);
+    for (const FlowArrow& arrow : arrows_) {
+        for (const EventRef& event : {arrow.from, arrow.to}) {
+            if (!is_seen(event)) continue;
+            QRectF box = rect_of(event);
+            if (box.width() < 5) box = QRectF(box.center().x() - 2.5, box.top(), 5, box.height());
+            painter.drawRect(box);
+        }
     }
     painter.setRenderHint(QPainter::Antialiasing, false);
+}
+
+void TimelineView::paint_marked_step(QPainter& painter, const Theme& theme) const {
+    const auto row = marked_step_ ? view_->step_row(*marked_step_) : std::nullopt;
+    if (!row) return;
+    const QRect tracks = tracks_rect();
+    const TimeRange step = view_->step_range(*row);
+    const double left = tracks.left() + mapping().x_at(step.start_ns);
+    const double right = tracks.left() + mapping().x_at(step.end_ns);
+    QColor shade = theme.warning;
+    shade.setAlpha(36);
+    painter.fillRect(QRectF(left, tracks.top(), std::max(right - left, 2.0), tracks.height()),
+                     shade);
 }
 
 void TimelineView::paint_measured(QPainter& painter, const Theme& theme) const {

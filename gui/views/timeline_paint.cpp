@@ -18,6 +18,8 @@ constexpr double kTallestMedians = 2;
 // Steps narrower than this get no lines through the lanes.
 constexpr double kStepLinePx = 26;
 constexpr int kLabelPad = 4;
+// Events narrower than this carry no text.
+constexpr int kLeastLabelPx = 26;
 
 QFont small_font(const QWidget& widget) {
     QFont font = widget.font();
@@ -46,23 +48,11 @@ void TimelineView::render_tracks() {
     tracks_.fill(theme.ground);
     if (!view_) return;
 
-    std::vector<LaneRow> rows;
-    for (const LanePlace& place : layout_.lanes) {
-        const double top = (place.top - scroll_->value()) * ratio;
-        const double bottom = top + place.height * ratio;
-        rows.push_back(
-            {place.lane, static_cast<int>(std::lround(top)),
-             static_cast<int>(std::lround(bottom)) - static_cast<int>(std::lround(top))});
-    }
-    RasterStyle style;
-    style.dark = theme.dark;
-    style.ground = theme.ground.rgb();
-    style.pixel_ratio = std::max(1, static_cast<int>(std::lround(ratio)));
-    style.bar_top_ns = bar_top_ns();
     const TimeMapping device(stack_->current(), size.width());
     std::vector<LabelSlot> labels;
-    const int least = static_cast<int>(26 * ratio);
-    TrackRaster(view_->lanes, style).paint(tracks_, device, rows, least, labels);
+    const int least = static_cast<int>(kLeastLabelPx * ratio);
+    TrackRaster(view_->lanes, raster_style(ratio))
+        .paint(tracks_, device, raster_rows(ratio), least, labels);
 
     tracks_.setDevicePixelRatio(ratio);
     QPainter painter(&tracks_);
@@ -70,6 +60,63 @@ void TimelineView::render_tracks() {
     paint_step_lines(painter, theme);
     paint_labels(painter, labels, ratio);
     paint_trigger_marks(painter, theme);
+    paint_counters(painter, theme);
+    paint_pinned_edge(painter, theme);
+}
+
+std::vector<LaneRow> TimelineView::raster_rows(double ratio) const {
+    std::vector<LaneRow> rows;
+    const int pinned = static_cast<int>(std::lround(layout_.pinned_height * ratio));
+    for (const LanePlace& place : layout_.lanes) {
+        if (place.height == 0) continue;
+        const double top = layout_.on_screen(place, scroll_->value()) * ratio;
+        const double bottom = top + place.height * ratio;
+        rows.push_back({place.lane, static_cast<int>(std::lround(top)),
+                        static_cast<int>(std::lround(bottom)) - static_cast<int>(std::lround(top)),
+                        place.pinned ? 0 : pinned});
+    }
+    return rows;
+}
+
+RasterStyle TimelineView::raster_style(double ratio) const {
+    const Theme theme = Theme::of(palette());
+    RasterStyle style;
+    style.dark = theme.dark;
+    style.ground = theme.ground.rgb();
+    style.counter = hue_rgb(Hue::kCounter, theme.dark);
+    style.pixel_ratio = std::max(1, static_cast<int>(std::lround(ratio)));
+    style.bar_top_ns = bar_top_ns();
+    if (hits_) style.matches = hits_->names;
+    return style;
+}
+
+void TimelineView::paint_pinned_edge(QPainter& painter, const Theme& theme) const {
+    if (layout_.pinned_height == 0) return;
+    painter.setPen(QPen(theme.dim_text, 1));
+    const double y = layout_.pinned_height - 2.5;
+    painter.drawLine(QPointF(0, y), QPointF(tracks_rect().width(), y));
+}
+
+/// The full height's value at the left edge of each curve.
+void TimelineView::paint_counters(QPainter& painter, const Theme& theme) const {
+    painter.setFont(small_font(*this));
+    const QFontMetrics metrics(painter.font());
+    for (const LanePlace& place : layout_.lanes) {
+        const Lane& lane = view_->lanes.lanes[place.lane];
+        if (lane.kind != LaneKind::kCounter || place.height < metrics.height()) continue;
+        const int top = layout_.on_screen(place, scroll_->value());
+        if (!place.pinned && top < layout_.pinned_height) continue;
+        const QString text = counter_text(lane.unit, lane.counter_top);
+        QColor plate = theme.ground;
+        plate.setAlpha(190);
+        const QRect box(0, top, metrics.horizontalAdvance(text) + 8, metrics.height() - 1);
+        painter.fillRect(box, plate);
+        painter.setPen(theme.dim_text);
+        painter.drawText(QPointF(4, top + metrics.ascent() - 1), text);
+        painter.setPen(theme.grid);
+        painter.drawLine(QPointF(0, top + place.height - 0.5),
+                         QPointF(tracks_rect().width(), top + place.height - 0.5));
+    }
 }
 
 void TimelineView::paint_labels(QPainter& painter, const std::vector<LabelSlot>& labels,
@@ -101,8 +148,11 @@ void TimelineView::paint_step_lines(QPainter& painter, const Theme& theme) const
     const QRect tracks = tracks_rect();
     for (const LanePlace& place : layout_.lanes) {
         const Lane& lane = view_->lanes.lanes[place.lane];
-        if (lane.kind != LaneKind::kSteps) continue;
-        const int bottom = place.top + place.height - scroll_->value();
+        if (lane.kind != LaneKind::kSteps || place.height == 0) continue;
+        const int bottom = layout_.on_screen(place, scroll_->value()) + place.height;
+        // Under pinned tracks only what is below them shows.
+        const int least = place.pinned ? 0 : layout_.pinned_height;
+        painter.setClipRect(0, least, tracks.width(), tracks.height() - least);
         if (median / map.ns_per_px() >= kStepLinePx) {
             QColor line = theme.text;
             line.setAlpha(theme.dark ? 46 : 40);
@@ -134,6 +184,7 @@ void TimelineView::paint_step_lines(QPainter& painter, const Theme& theme) const
         painter.setPen(dashed);
         painter.drawLine(QPointF(0, y), QPointF(tracks.width(), y));
     }
+    painter.setClipping(false);
 }
 
 void TimelineView::paint_trigger_marks(QPainter& painter, const Theme& theme) const {
@@ -141,8 +192,9 @@ void TimelineView::paint_trigger_marks(QPainter& painter, const Theme& theme) co
     painter.setRenderHint(QPainter::Antialiasing);
     for (const LanePlace& place : layout_.lanes) {
         const Lane& lane = view_->lanes.lanes[place.lane];
-        if (lane.kind != LaneKind::kSteps) continue;
-        const double top = place.top - kMarkHeight - scroll_->value();
+        if (lane.kind != LaneKind::kSteps || place.height == 0) continue;
+        const double top = layout_.on_screen(place, scroll_->value()) - kMarkHeight;
+        if (!place.pinned && top < layout_.pinned_height) continue;
         double last_x = -100;
         for (std::size_t i = lane.events.first_ending_after(map.range().start_ns);
              i < lane.events.size(); ++i) {
@@ -188,12 +240,15 @@ void TimelineView::render_minimap() {
             return;  // one lane of a kind tells enough at this size
         }
     };
-    add(LaneKind::kSteps, 0.0, 0.62);
-    add(LaneKind::kFetches, 0.7, 0.3);
-    RasterStyle style;
-    style.dark = theme.dark;
-    style.ground = theme.ground.rgb();
-    style.bar_top_ns = bar_top_ns();
+    const bool any_steps = view_->data.steps.size() > 0;
+    const bool any_fetches = !view_->data.fetches.empty();
+    if (any_steps) add(LaneKind::kSteps, 0.0, 0.62);
+    if (any_fetches) add(LaneKind::kFetches, 0.7, 0.3);
+    // A trace of nothing but activity: kernels and calls say where something happened.
+    if (!any_steps) add(LaneKind::kKernels, 0.0, 0.62);
+    if (!any_fetches) add(LaneKind::kApi, 0.7, 0.3);
+    RasterStyle style = raster_style(1);
+    style.matches = {};
     std::vector<LabelSlot> none;
     const TimeMapping whole(bounds(), minimap_.width());
     TrackRaster(view_->lanes, style).paint(minimap_, whole, rows, 1 << 20, none);
@@ -217,12 +272,40 @@ void TimelineView::paint_minimap(QPainter& painter, const Theme& theme) const {
     painter.fillRect(QRectF(map.left(), 3, window.left() - map.left(), map.height() - 6), outside);
     painter.fillRect(QRectF(window.right(), 3, map.right() + 1 - window.right(), map.height() - 6),
                      outside);
+    paint_hits(painter, theme);
     painter.setPen(QPen(theme.accent, 1));
     painter.setBrush(Qt::NoBrush);
     painter.drawRect(window);
     painter.setPen(theme.dim_text);
     painter.drawText(QRect(10, 0, map.left() - 16, map.height()), Qt::AlignVCenter | Qt::AlignLeft,
                      "whole run");
+}
+
+/// A mark for every pixel of the strip in which hits begin: a walk by pixels, not by hits.
+void TimelineView::paint_hits(QPainter& painter, const Theme& theme) const {
+    if (!hits_ || hits_->count == 0) return;
+    const QRect map = minimap_rect();
+    const TimeMapping whole(bounds(), map.width());
+    std::vector<std::uint8_t> marked(static_cast<std::size_t>(map.width()));
+    for (std::size_t lane = 0; lane < hits_->in_lane.size(); ++lane) {
+        const auto& hits = hits_->in_lane[lane];
+        const LaneEvents& events = view_->lanes.lanes[lane].events;
+        for (std::size_t i = 0; i < hits.size();) {
+            const double x = whole.x_at(static_cast<double>(events.start(hits[i])));
+            const int pixel = std::clamp(static_cast<int>(x), 0, map.width() - 1);
+            marked[static_cast<std::size_t>(pixel)] = 1;
+            const double next = whole.time_at(pixel + 1);
+            const auto later = std::partition_point(
+                hits.begin() + static_cast<std::ptrdiff_t>(i) + 1, hits.end(),
+                [&](std::uint32_t k) { return static_cast<double>(events.start(k)) < next; });
+            i = static_cast<std::size_t>(later - hits.begin());
+        }
+    }
+    for (std::size_t x = 0; x < marked.size(); ++x) {
+        if (marked[x] == 0) continue;
+        painter.fillRect(QRect(map.left() + static_cast<int>(x), map.bottom() - 4, 1, 4),
+                         theme.warning);
+    }
 }
 
 void TimelineView::paint_ruler(QPainter& painter, const Theme& theme) const {
@@ -260,13 +343,23 @@ void TimelineView::paint_gutter(QPainter& painter, const Theme& theme) const {
     const QFontMetrics small_metrics(small);
     for (const GroupPlace& place : layout_.groups) {
         const LaneGroup& group = view_->lanes.groups[place.group];
-        const int top = tracks.top() + place.top - scroll_->value();
+        const int top = tracks.top() + layout_.on_screen(place, scroll_->value());
+        const int least = tracks.top() + (place.pinned ? 0 : layout_.pinned_height);
+        painter.setClipRect(gutter.intersected(QRect(0, least, gutter.width(), height())));
+        if (group.key == focused_key_) {
+            painter.fillRect(QRect(0, top - 3, 3, place.height + 6), theme.accent);
+        }
+        const bool first = &place == &layout_.groups.front();
         painter.setPen(theme.border);
-        if (place.group > 0) painter.drawLine(0, top - 4, gutter.right(), top - 4);
+        if (!first) painter.drawLine(0, top - 4, gutter.right(), top - 4);
+        if (dragged_before_ && *dragged_before_ == group.key) {
+            painter.fillRect(QRect(0, top - 5, gutter.width(), 3), theme.accent);
+        }
         QString subtitle = group.subtitle;
         if (group.kind == LaneKind::kSteps && view_->metrics.step_ns.count > 0) {
             subtitle = "median " + format_duration(view_->metrics.step_ns.median);
         }
+        if (place.pinned) subtitle = subtitle.isEmpty() ? "pinned" : subtitle + ", pinned";
         if (group.count > 1 && group.kind == LaneKind::kFetches) {
             subtitle += QString("\nup to %1 at once").arg(group.count);
         }
@@ -293,7 +386,7 @@ void TimelineView::paint_gutter(QPainter& painter, const Theme& theme) const {
 }
 
 void TimelineView::paint_legend(QPainter& painter, const Theme& theme) const {
-    if (!view_) return;
+    if (legend_height() == 0) return;
     const QRect area(0, height() - legend_height(), width(), legend_height());
     painter.fillRect(area, theme.panel);
     painter.setPen(theme.border);
@@ -315,15 +408,21 @@ void TimelineView::paint_legend(QPainter& painter, const Theme& theme) const {
 }
 
 void TimelineView::paintEvent(QPaintEvent*) {
-    const Theme theme = Theme::of(palette());
     if (tracks_.devicePixelRatio() != devicePixelRatioF()) tracks_dirty_ = true;
     if (tracks_dirty_) render_tracks();
     if (minimap_dirty_) render_minimap();
     QPainter painter(this);
     painter.setFont(font());
+    painter.drawImage(tracks_rect().topLeft(), tracks_);
+    paint_around(painter);
+    if (view_) paint_cursor(painter, Theme::of(palette()));
+}
+
+/// All but the events themselves and the mouse.
+void TimelineView::paint_around(QPainter& painter) {
+    const Theme theme = Theme::of(palette());
     const QRect tracks = tracks_rect();
     painter.fillRect(QRect(tracks.right() + 1, 0, width() - tracks.right(), height()), theme.panel);
-    painter.drawImage(tracks.topLeft(), tracks_);
     if (view_) {
         paint_overlays(painter, theme);
     } else {
@@ -334,7 +433,28 @@ void TimelineView::paintEvent(QPaintEvent*) {
     paint_minimap(painter, theme);
     paint_ruler(painter, theme);
     paint_legend(painter, theme);
-    if (view_) paint_cursor(painter, theme);
+}
+
+void TimelineView::paint_vector(QPainter& painter) {
+    const Theme theme = Theme::of(palette());
+    const QRect tracks = tracks_rect();
+    painter.setFont(font());
+    painter.fillRect(rect(), theme.ground);
+    if (view_) {
+        painter.save();
+        painter.translate(tracks.topLeft());
+        std::vector<LabelSlot> labels;
+        TrackRaster(view_->lanes, raster_style(1))
+            .paint(painter, tracks.height(), mapping(), raster_rows(1), kLeastLabelPx, labels);
+        paint_step_lines(painter, theme);
+        paint_labels(painter, labels, 1);
+        paint_trigger_marks(painter, theme);
+        paint_counters(painter, theme);
+        paint_pinned_edge(painter, theme);
+        painter.restore();
+    }
+    if (minimap_dirty_) render_minimap();
+    paint_around(painter);
 }
 
 }  // namespace hc::gui

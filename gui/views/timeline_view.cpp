@@ -3,6 +3,7 @@
 #include <QEvent>
 #include <QScrollBar>
 #include <algorithm>
+#include <cmath>
 
 #include "gui/models/flow.h"
 
@@ -36,7 +37,9 @@ TimelineView::TimelineView(QWidget* parent) : QWidget(parent) {
 void TimelineView::set_view(RunViewPtr view) {
     view_ = std::move(view);
     selection_.reset();
-    flow_.clear();
+    arrows_.clear();
+    hits_.reset();
+    marked_step_.reset();
     measured_.reset();
     minimap_dirty_ = true;
     legend_ = view_ ? legend_of(*view_) : std::vector<LegendEntry>{};
@@ -67,7 +70,7 @@ int TimelineView::gutter_width() const {
 }
 
 int TimelineView::legend_height() const {
-    return view_ ? QFontMetrics(font()).height() + 10 : 0;
+    return view_ && legend_shown_ ? QFontMetrics(font()).height() + 10 : 0;
 }
 
 QRect TimelineView::minimap_rect() const {
@@ -88,11 +91,13 @@ QRect TimelineView::tracks_rect() const {
 
 void TimelineView::relayout() {
     const QRect tracks = tracks_rect();
-    layout_ = view_ ? lay_out(view_->lanes, tracks.height()) : LaneLayout{};
-    scroll_->setGeometry(width() - scroll_->sizeHint().width(), tracks.top(),
-                         scroll_->sizeHint().width(), tracks.height());
-    scroll_->setRange(0, std::max(0, layout_.height - tracks.height()));
-    scroll_->setPageStep(tracks.height());
+    layout_ = view_ ? lay_out(view_->lanes, tracks.height(), prefs_) : LaneLayout{};
+    const int room = std::max(1, tracks.height() - layout_.pinned_height);
+    scroll_->setGeometry(width() - scroll_->sizeHint().width(),
+                         tracks.top() + std::min(layout_.pinned_height, tracks.height()),
+                         scroll_->sizeHint().width(), room);
+    scroll_->setRange(0, std::max(0, layout_.height - room));
+    scroll_->setPageStep(room);
     scroll_->setSingleStep(20);
     scroll_->setVisible(scroll_->maximum() > 0);
     minimap_dirty_ = true;
@@ -120,11 +125,9 @@ void TimelineView::changeEvent(QEvent* event) {
 void TimelineView::select(std::optional<EventRef> event) {
     if (event == selection_) return;
     selection_ = event;
-    flow_.clear();
+    arrows_ = selection_ && view_ ? flow_of(*view_, *selection_) : std::vector<FlowArrow>{};
     if (selection_ && view_) {
-        if (const auto fetch = fetch_of(*view_, *selection_)) {
-            flow_ = flow_of_fetch(*view_, *fetch);
-        }
+        focused_key_ = view_->lanes.groups[view_->lanes.group_of(selection_->lane)].key;
     }
     update();
     Q_EMIT selection_changed();
@@ -136,6 +139,10 @@ void TimelineView::set_measured(std::optional<TimeRange> range) {
     Q_EMIT measured_changed();
 }
 
+int TimelineView::top_of(const LanePlace& place) const {
+    return tracks_rect().top() + layout_.on_screen(place, scroll_->value());
+}
+
 QRectF TimelineView::rect_of(const EventRef& event) const {
     const LaneEvents& events = view_->lanes.lanes[event.lane].events;
     const LanePlace& place = layout_.lanes[event.lane];
@@ -143,16 +150,19 @@ QRectF TimelineView::rect_of(const EventRef& event) const {
     const TimeMapping map = mapping();
     const double left = map.x_at(static_cast<double>(events.start(event.index)));
     const double right = map.x_at(static_cast<double>(events.end(event.index)));
-    return {tracks.left() + left, static_cast<double>(tracks.top() + place.top - scroll_->value()),
-            right - left, static_cast<double>(place.height)};
+    return {tracks.left() + left, static_cast<double>(top_of(place)), right - left,
+            static_cast<double>(place.height)};
 }
 
 void TimelineView::reveal(const EventRef& event) {
     const LanePlace& place = layout_.lanes[event.lane];
     const QRect tracks = tracks_rect();
-    if (place.top < scroll_->value()) scroll_->setValue(place.top - 4);
-    if (place.top + place.height > scroll_->value() + tracks.height()) {
-        scroll_->setValue(place.top + place.height + 4 - tracks.height());
+    if (place.height > 0 && !place.pinned) {
+        const int room = std::max(1, tracks.height() - layout_.pinned_height);
+        if (place.top < scroll_->value()) scroll_->setValue(place.top - 4);
+        if (place.top + place.height > scroll_->value() + room) {
+            scroll_->setValue(place.top + place.height + 4 - room);
+        }
     }
     const LaneEvents& events = view_->lanes.lanes[event.lane].events;
     const auto start = static_cast<double>(events.start(event.index));
@@ -168,8 +178,8 @@ void TimelineView::reveal(const EventRef& event) {
 std::optional<EventRef> TimelineView::event_under(const QPointF& position) const {
     const QRect tracks = tracks_rect();
     if (!view_ || !tracks.contains(position.toPoint())) return std::nullopt;
-    const int y = static_cast<int>(position.y()) - tracks.top() + scroll_->value();
-    const auto lane = layout_.lane_at(y);
+    const auto lane =
+        layout_.lane_at(static_cast<int>(position.y()) - tracks.top(), scroll_->value());
     if (!lane) return std::nullopt;
     const TimeMapping map = mapping();
     const auto found =
@@ -207,8 +217,11 @@ void TimelineView::fit_selection() {
         return;
     }
     if (!selection_ || !view_) return;
-    std::vector<EventRef> events = flow_;
-    events.push_back(*selection_);
+    std::vector<EventRef> events{*selection_};
+    for (const FlowArrow& arrow : arrows_) {
+        events.push_back(arrow.from);
+        events.push_back(arrow.to);
+    }
     TimeRange all;
     for (std::size_t i = 0; i < events.size(); ++i) {
         const LaneEvents& lane = view_->lanes.lanes[events[i].lane].events;
@@ -262,7 +275,7 @@ void TimelineView::step_selection(int direction) {
         for (std::size_t lane = 0; lane < view_->lanes.lanes.size(); ++lane) {
             const LaneEvents& events = view_->lanes.lanes[lane].events;
             const std::size_t first = events.first_starting_at(stack_->current().start_ns);
-            if (first < events.size()) {
+            if (first < events.size() && layout_.lanes[lane].height > 0) {
                 select(EventRef{lane, first});
                 return;
             }
@@ -275,6 +288,114 @@ void TimelineView::step_selection(int direction) {
     next.index = direction < 0 ? next.index - 1 : next.index + 1;
     select(next);
     reveal(next);
+}
+
+void TimelineView::change_lane(int direction) {
+    if (!view_ || !selection_) {
+        step_selection(1);
+        return;
+    }
+    // Lanes in the order in which they are seen.
+    std::vector<std::size_t> seen;
+    for (const GroupPlace& place : layout_.groups) {
+        const LaneGroup& group = view_->lanes.groups[place.group];
+        for (std::size_t i = group.first; i < group.first + group.count; ++i) {
+            if (!view_->lanes.lanes[i].events.empty()) seen.push_back(i);
+        }
+    }
+    const auto here = std::find(seen.begin(), seen.end(), selection_->lane);
+    if (here == seen.end()) return;
+    const auto place = (here - seen.begin()) + direction;
+    if (place < 0 || place >= static_cast<std::ptrdiff_t>(seen.size())) return;
+    const LaneEvents& from = view_->lanes.lanes[selection_->lane].events;
+    const auto time = static_cast<double>(from.start(selection_->index));
+    const std::size_t lane = seen[static_cast<std::size_t>(place)];
+    const LaneEvents& events = view_->lanes.lanes[lane].events;
+    const EventRef next{lane, std::min(events.first_ending_after(time), events.size() - 1)};
+    select(next);
+    reveal(next);
+}
+
+void TimelineView::go_to_time(double time_ns) {
+    const double half = stack_->current().span() / 2;
+    stack_->set(clamped({time_ns - half, time_ns + half}, bounds()));
+}
+
+void TimelineView::show_event(const EventRef& event) {
+    select(event);
+    const LaneEvents& events = view_->lanes.lanes[event.lane].events;
+    const auto start = static_cast<double>(events.start(event.index));
+    const auto end = static_cast<double>(events.end(event.index));
+    // Too short to see: a sixtieth of the width is.
+    if ((end - start) / mapping().ns_per_px() < 3) {
+        const double span = std::max((end - start) * 60, 2000.0);
+        const double middle = (start + end) / 2;
+        stack_->set(clamped({middle - span / 2, middle + span / 2}, bounds()), burst_gesture());
+    }
+    reveal(event);
+}
+
+void TimelineView::set_legend(bool shown) {
+    legend_shown_ = shown;
+    relayout();
+}
+
+void TimelineView::set_hits(SearchHitsPtr hits) {
+    hits_ = std::move(hits);
+    invalidate();
+}
+
+void TimelineView::show_hit(std::size_t hit) {
+    if (hits_ && hit < hits_->count) show_event(hits_->at(hit));
+}
+
+void TimelineView::step_hit(int direction) {
+    if (!view_ || !hits_) return;
+    const auto next = hits_->next(view_->lanes, selection_, stack_->current().start_ns, direction);
+    if (next) show_event(*next);
+}
+
+void TimelineView::mark_step(std::optional<std::int64_t> step) {
+    marked_step_ = step;
+    update();
+}
+
+void TimelineView::set_prefs(const TrackPrefs& prefs) {
+    if (prefs == prefs_) return;
+    prefs_ = prefs;
+    relayout();
+    Q_EMIT prefs_changed();
+}
+
+void TimelineView::change_prefs(const std::function<bool(TrackPrefs&)>& change) {
+    TrackPrefs prefs = prefs_;
+    if (change(prefs)) set_prefs(prefs);
+}
+
+std::optional<std::size_t> TimelineView::current_group() const {
+    if (!view_) return std::nullopt;
+    for (std::size_t g = 0; g < view_->lanes.groups.size(); ++g) {
+        if (view_->lanes.groups[g].key == focused_key_) return g;
+    }
+    return std::nullopt;
+}
+
+double TimelineView::snapped_time(const QPointF& position) const {
+    constexpr double kSnapPx = 6, kWidePx = 14;
+    const TimeMapping map = mapping();
+    const double time = map.time_at(position.x() - tracks_rect().left());
+    const auto event = event_under(position);
+    if (!event) return time;
+    const QRectF box = rect_of(*event);
+    if (box.width() < kWidePx) return time;
+    const LaneEvents& events = view_->lanes.lanes[event->lane].events;
+    if (std::abs(box.left() - position.x()) <= kSnapPx) {
+        return static_cast<double>(events.start(event->index));
+    }
+    if (std::abs(box.right() - position.x()) <= kSnapPx) {
+        return static_cast<double>(events.end(event->index));
+    }
+    return time;
 }
 
 }  // namespace hc::gui

@@ -102,15 +102,37 @@ TEST_F(Program, BadInputIsOneLineAndItsExitCode) {
     expect_one_line(run({trace_, "--snapshot", picture, "--size", "axb"}), ExitCode::kUsage,
                     "--size");
     expect_one_line(run({trace_, "--snapshot", in_folder("x.txt")}), ExitCode::kUsage, ".png");
+    expect_one_line(run({trace_, "--snapshot", picture, "--goto", "soon"}), ExitCode::kUsage,
+                    "--goto");
+    expect_one_line(run({trace_, "--snapshot", picture, "--panel", "kitchen"}), ExitCode::kUsage,
+                    "--panel");
+    expect_one_line(run({trace_, "--snapshot", picture, "--compare", broken}), ExitCode::kInput,
+                    "broken.sqlite");
     expect_one_line(run({trace_, "--nonsense"}), ExitCode::kUsage, "nonsense");
     expect_one_line(run({trace_}), ExitCode::kUnavailable, "--snapshot");
     EXPECT_TRUE(QImage(picture).isNull()) << "a failed run left a picture";
 }
 
+TEST_F(Program, ComparesSearchesAndWritesSvg) {
+    const QString other = in_folder("other.sqlite");
+    test::write_trace(test::make_synthetic_run({.decode_steps = 90, .step_ns = 30'000'000}),
+                      other.toStdString());
+    const QString picture = in_folder("c.png"), drawing = in_folder("c.svg");
+    Outcome outcome = run({trace_, "--snapshot", picture, "--compare", other, "--goto", "40"});
+    EXPECT_EQ(outcome.code, 0) << outcome.err;
+    EXPECT_GT(count_colours(QImage(picture)), 200u);
+    outcome = run({trace_, "--snapshot", drawing, "--search", "attention", "--goto", "900ms"});
+    EXPECT_EQ(outcome.code, 0) << outcome.err;
+    std::ifstream file(drawing.toStdString());
+    const std::string text((std::istreambuf_iterator<char>(file)), {});
+    EXPECT_NE(text.find("</svg>"), std::string::npos);
+}
+
 TEST_F(Program, HelpNamesEveryOption) {
     const Outcome outcome = run({"--help"});
     EXPECT_EQ(outcome.code, 0);
-    for (const char* option : {"--run", "--snapshot", "--size", "--theme", "--goto"}) {
+    for (const char* option : {"--run", "--snapshot", "--size", "--theme", "--goto", "--compare",
+                               "--panel", "--search"}) {
         EXPECT_NE(outcome.out.find(option), std::string::npos) << option;
     }
 }

@@ -5,6 +5,7 @@
 #include <random>
 
 #include "engine/core/clock.h"
+#include "gui/models/activity_lanes.h"
 #include "profiler/analysis/metrics.h"
 #include "profiler/trace/writer.h"
 
@@ -100,6 +101,17 @@ private:
             op(0, layer, OpKind::kOffload, 900, 1 << 18);
         }
         end_step(0, Phase::kPrefill);
+        for (const HeadRecord& head : run_.heads) {
+            if (is_full(head.role)) continue;
+            RowsRecord kept;
+            kept.step = 1;
+            kept.layer = head.layer;
+            kept.head = head.head;
+            for (std::int64_t i = 0; i < head.capacity; ++i) {
+                kept.fetched.push_back(static_cast<Position>(i * shape_.prompt / head.capacity));
+            }
+            run_.rows.push_back(kept);
+        }
     }
 
     /// Checks of a layer; returns the fetches that its triggers queued.
@@ -170,6 +182,21 @@ private:
             fetch.committed_step = step;
             fetch.commit_op = op(step, fetch.layer, OpKind::kCommit,
                                  70 * scale + static_cast<double>(waited) / 1000, fetch.bytes);
+            // Ten positions come, ten go, in every satellite of the layer.
+            for (const HeadRecord& head : run_.heads) {
+                if (head.layer != fetch.layer || head.role != HeadRole::kSatellite) continue;
+                RowsRecord change;
+                change.fetch_id = fetch.id;
+                change.step = step;
+                change.layer = head.layer;
+                change.head = head.head;
+                for (Position k = 0; k < 10; ++k) {
+                    change.fetched.push_back(k * 7 + 1);
+                    change.evicted.push_back(static_cast<Position>(
+                        (100 + static_cast<std::int64_t>(k)) * shape_.prompt / head.capacity));
+                }
+                run_.rows.push_back(change);
+            }
             uses_.push_back(i);
         }
     }
@@ -264,6 +291,7 @@ trace::RunData to_run_data(const SyntheticRun& run) {
     data.drift = run.drift;
     data.fetches = run.fetches;
     data.memory = run.memory;
+    data.rows = run.rows;
     return data;
 }
 
@@ -273,10 +301,10 @@ gui::RunView to_run_view(const SyntheticRun& run) {
     return gui::make_run_view(std::move(data), {}, run.recall, std::move(metrics));
 }
 
-void write_trace(const SyntheticRun& run, const std::filesystem::path& path) {
-    trace::Writer writer(path, {});
-    // The writer stores times relative to its start; these begin now.
-    const std::int64_t base = now_ns();
+namespace {
+
+/// The writer stores times relative to its start; these begin at `base`.
+void add_run(trace::Writer& writer, const SyntheticRun& run, std::int64_t base) {
     const trace::RunId id = writer.begin_run(run.run, run.machine);
     writer.add_stream({kDecodeStream, 1, -1, -1, -1, "decode thread", "compute"});
     writer.add_stream({kFetchStream, 1, -1, -1, -1, "fetch worker", "fetch"});
@@ -301,7 +329,131 @@ void write_trace(const SyntheticRun& run, const std::filesystem::path& path) {
         writer.add_fetch(id, fetch);
     }
     for (const MemoryRecord& memory : run.memory) writer.add_memory(id, memory);
+    for (const RowsRecord& rows : run.rows) writer.add_rows(id, rows);
     writer.add_recall(id, run.recall);
+}
+
+}  // namespace
+
+void write_trace(const SyntheticRun& run, const std::filesystem::path& path) {
+    trace::Writer writer(path, {});
+    add_run(writer, run, now_ns());
+    writer.finish();
+}
+
+SyntheticActivity make_activity(int steps) {
+    SyntheticActivity made;
+    made.strings.put(0, "cudaLaunchKernel");
+    made.strings.put(1, "cudaMemcpyAsync");
+    made.strings.put(2, "decode step");
+    for (int k = 0; k < 10; ++k) {
+        made.strings.put(3 + k, "kernel_" + std::to_string(k));
+        trace::Launch launch;
+        launch.name = launch.short_name = 3 + k;
+        launch.grid = {4, 1, 1};
+        launch.block = {128, 1, 1};
+        made.launches.put(k, launch);
+    }
+    made.streams.push_back({5, 1, 0, 1, 7, "", "compute"});
+    std::int64_t host = 1000, device = 1000, id = 0;
+    const auto call = [&](trace::StringId name) {
+        made.calls.start_ns.push_back(host);
+        made.calls.duration_ns.push_back(2000);
+        made.calls.correlation_id.push_back(++id);
+        made.calls.thread.push_back(trace::global_thread_id(1, 11));
+        made.calls.api_class.push_back(0);
+        made.calls.name.push_back(name);
+        made.calls.result.push_back(id == 5 ? 700 : 0);
+        host += 3000;
+        device = std::max(device, host) + 100;
+    };
+    for (int step = 0; step < steps; ++step) {
+        const std::int64_t begin = host;
+        for (int k = 0; k < 10; ++k) {
+            call(0);
+            made.kernels.start_ns.push_back(device);
+            made.kernels.duration_ns.push_back(1500 + 100 * k);
+            made.kernels.correlation_id.push_back(id);
+            made.kernels.graph_node_id.push_back(-1);
+            made.kernels.stream.push_back(5);
+            made.kernels.launch.push_back(k);
+            device += 1500 + 100 * k;
+        }
+        call(1);
+        made.copies.start_ns.push_back(device);
+        made.copies.duration_ns.push_back(4000);
+        made.copies.correlation_id.push_back(id);
+        made.copies.graph_node_id.push_back(-1);
+        made.copies.bytes.push_back(40'000);
+        made.copies.stream.push_back(5);
+        made.copies.copy_kind.push_back(1);
+        made.copies.src_kind.push_back(1);
+        made.copies.dst_kind.push_back(2);
+        for (auto* none :
+             {&made.copies.src_device, &made.copies.dst_device, &made.copies.copy_count}) {
+            none->push_back(-1);
+        }
+        device += 4000;
+        host += 500;
+        auto& ranges = made.ranges;
+        ranges.start_ns.push_back(begin);
+        ranges.duration_ns.push_back(host - begin);
+        ranges.type.push_back(59);
+        ranges.thread.push_back(trace::global_thread_id(1, 11));
+        ranges.end_thread.push_back(-1);
+        ranges.range_id.push_back(-1);
+        ranges.name.push_back(2);
+        ranges.domain.push_back(0);
+        ranges.category.push_back(-1);
+        ranges.color.push_back(-1);
+        ranges.payload.push_back(step);
+        ranges.payload_type.push_back(2);
+    }
+    return made;
+}
+
+gui::RunView to_run_view(const SyntheticActivity& activity) {
+    gui::ActivityCollector collector;
+    collector.add(activity.kernels);
+    collector.add(activity.copies);
+    collector.add(activity.calls);
+    collector.add(activity.ranges);
+    gui::LaneExtras extras;
+    extras.activity = &collector;
+    extras.strings = &activity.strings;
+    extras.launches = &activity.launches;
+    return gui::make_run_view({}, activity.streams, {}, {}, std::move(extras));
+}
+
+void write_activity_trace(const SyntheticRun& run, int steps, const std::filesystem::path& path) {
+    const SyntheticActivity made = make_activity(steps);
+    trace::Writer writer(path, {});
+    add_run(writer, run, now_ns());
+    std::vector<trace::StringId> strings;
+    for (trace::StringId i = 0; i < made.strings.end_id(); ++i) {
+        strings.push_back(writer.string_id(made.strings[i]));
+    }
+    std::vector<trace::LaunchId> launches;
+    for (trace::LaunchId i = 0; i < made.launches.end_id(); ++i) {
+        trace::Launch launch = made.launches[i];
+        launch.name = strings[static_cast<std::size_t>(launch.name)];
+        launch.short_name = launch.name;
+        launches.push_back(writer.launch_id(launch));
+    }
+    const trace::StreamKey stream = writer.stream_key(made.streams.front());
+    trace::ActivityBatch batch;
+    for (std::size_t i = 0; i < made.kernels.size(); ++i) {
+        batch.kernels.push_back({made.kernels.start_ns[i], made.kernels.duration_ns[i],
+                                 made.kernels.correlation_id[i], -1, stream,
+                                 launches[static_cast<std::size_t>(made.kernels.launch[i])]});
+    }
+    for (std::size_t i = 0; i < made.calls.size(); ++i) {
+        batch.apis.push_back({made.calls.start_ns[i], made.calls.duration_ns[i],
+                              made.calls.correlation_id[i], made.calls.thread[i],
+                              strings[static_cast<std::size_t>(made.calls.name[i])], 0,
+                              made.calls.result[i]});
+    }
+    writer.add_activity(batch, 0);
     writer.finish();
 }
 

@@ -7,6 +7,7 @@
 
 #include "engine/core/records.h"
 #include "gui/models/run_view.h"
+#include "profiler/trace/activity_columns.h"
 #include "profiler/trace/columns.h"
 
 namespace hc::test {
@@ -31,6 +32,7 @@ struct SyntheticRun {
     std::vector<FetchRecord> fetches;
     std::vector<trace::RecallRecord> recall;
     std::vector<MemoryRecord> memory;
+    std::vector<RowsRecord> rows;
 };
 
 /// The same shape gives the same run.
@@ -38,5 +40,21 @@ struct SyntheticRun {
 [[nodiscard]] trace::RunData to_run_data(const SyntheticRun& run);
 [[nodiscard]] gui::RunView to_run_view(const SyntheticRun& run);
 void write_trace(const SyntheticRun& run, const std::filesystem::path& path);
+
+/// CUDA activity as it stands in memory: launches and copies on two streams and what started
+/// them, `steps` times ten kernels and one copy. Correlation ids count from 1.
+struct SyntheticActivity {
+    trace::Kernels kernels;
+    trace::Memcpys copies;
+    trace::Apis calls;
+    trace::NvtxRanges ranges;
+    trace::Strings strings;
+    trace::Launches launches;
+    std::vector<trace::Stream> streams;
+};
+[[nodiscard]] SyntheticActivity make_activity(int steps);
+[[nodiscard]] gui::RunView to_run_view(const SyntheticActivity& activity);
+/// The same through the writer, beside a run.
+void write_activity_trace(const SyntheticRun& run, int steps, const std::filesystem::path& path);
 
 }  // namespace hc::test
