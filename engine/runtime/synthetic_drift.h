@@ -24,8 +24,8 @@ struct SyntheticDrift {
     std::uint64_t seed = 1;
     /// Not empty: these decide instead of rate, new_rows and run. Checks of each recorded star in
     /// order of steps, none empty.
-    std::vector<std::vector<ToldCheck>> told;
-    std::string told_by;  ///< where `told` comes from, "trace:run.sqlite,run=1"
+    std::vector<std::vector<ToldCheck>> told = {};
+    std::string told_by = {};  ///< where `told` comes from, "trace:run.sqlite,run=1"
 };
 
 /// What decides the check that `star` makes at decode step `step` (from `window` on): the checks of
