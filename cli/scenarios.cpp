@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <fmt/format.h>
 
+#include "engine/core/error.h"
+
 namespace hc::cli {
 namespace {
 
@@ -25,6 +27,16 @@ void cross(std::vector<sim::Scenario>& scenarios, const std::vector<Value>& valu
 }  // namespace
 
 std::vector<sim::Scenario> expand(const ScenarioGrid& grid) {
+    constexpr double kMostPoints = 1e6;
+    double points = 1;
+    for (const std::size_t size : {grid.policies.size(), grid.ratios.size(), grid.thresholds.size(), grid.windows.size(),
+                                   grid.commit_lags.size(), grid.prompt_tokens.size(), grid.batches.size(),
+                                   grid.machines.size()}) {
+        points *= static_cast<double>(std::max<std::size_t>(1, size));
+    }
+    if (points > kMostPoints) {
+        throw_usage(fmt::format("{:.3g} combinations of the lists, expected at most {:.0f}", points, kMostPoints));
+    }
     std::vector<sim::Scenario> scenarios(1);
     cross(scenarios, grid.policies, [](sim::Scenario& s, const std::string& v) {
         s.policy = v;

@@ -11,6 +11,8 @@ namespace hc::sim {
 namespace {
 
 constexpr std::size_t kMostBytes = std::size_t{192} << 20;  // of all sets of one replayer
+constexpr std::size_t kMostSets = std::size_t{48} << 10;    // of one budget
+constexpr std::size_t kMostPlaces = std::size_t{1} << 24;   // sequences times heads
 constexpr std::size_t kSetOverhead = 160;                   // of one set beside its words
 
 struct SetKey {
@@ -66,6 +68,9 @@ ProbRows::ProbRows(const trace::RunData& attention, std::int32_t num_layers,
              static_cast<std::size_t>(row.layer)) *
                 static_cast<std::size_t>(num_kv_heads) +
             static_cast<std::size_t>(row.head);
+        if (place >= kMostPlaces) {
+            throw_input("the drift trace has probability rows of too many sequences and heads");
+        }
         if (place >= rows_.size()) rows_.resize(place + 1);
         rows_[place].push_back(&row);
     }
@@ -172,7 +177,8 @@ SetPointer FigureReplayer::set_of(BudgetSets& sets, std::int32_t sequence, HeadI
     }
     if (lowest > 0) made->set = made->set.lowest(lowest);
     sets.bytes += made->set.bytes() + kSetOverhead;
-    if (sets.bytes > kMostBytes) {  // a long run: what is still needed is held by its users
+    // A long run: what is still needed is held by its users, and a larger map only gets slower.
+    if (sets.bytes > kMostBytes || sets.sets.size() > kMostSets) {
         sets.sets.clear();
         sets.bytes = 0;
         return made;
