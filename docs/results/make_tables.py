@@ -46,6 +46,8 @@ def main():
     ]
     for path in sorted(HERE.glob("*.json")):
         data = json.loads(path.read_text())
+        if "rows" not in data:  # a protocol: what is to be measured, not what was
+            continue
         lines += ["", f"## {data['title']}", ""]
         lines += tables(data["rows"])
         lines += [""]
