@@ -438,7 +438,7 @@ def cpu(arguments):
             fail(f"{text} is missing: the protocol's texts are Debian's licences (package base-files)")
     leg.heads = leg.out / "heads.json"
     texts = [word for text in leg.plan["texts"] for word in ("--text", text)]
-    run([leg.hcprof, "calibrate"] + texts + ["-o", leg.heads])
+    run([leg.hcprof, "calibrate", "--prompt-tokens", leg.plan["calibration_prompt"]] + texts + ["-o", leg.heads])
     leg.run()
 
 
