@@ -1,6 +1,7 @@
 #include "cli/scenarios.h"
 
 #include <algorithm>
+#include <iterator>
 #include <fmt/format.h>
 
 #include "engine/core/error.h"
@@ -27,6 +28,21 @@ void cross(std::vector<sim::Scenario>& scenarios, const std::vector<Value>& valu
 }  // namespace
 
 std::vector<sim::Scenario> expand(const ScenarioGrid& grid) {
+    const auto is_full = [](const std::string& policy) { return policy == "fullkv"; };
+    if (grid.policies.size() > 1 && std::any_of(grid.policies.begin(), grid.policies.end(), is_full)) {
+        // Full attention has no budgets: it stands once beside the others' grid.
+        ScenarioGrid full;
+        full.policies = {"fullkv"};
+        full.prompt_tokens = grid.prompt_tokens;
+        full.batches = grid.batches;
+        full.machines = grid.machines;
+        ScenarioGrid rest = grid;
+        std::erase_if(rest.policies, is_full);
+        std::vector<sim::Scenario> both = expand(full);
+        std::vector<sim::Scenario> others = expand(rest);
+        std::move(others.begin(), others.end(), std::back_inserter(both));
+        return both;
+    }
     constexpr double kMostPoints = 1e6;
     double points = 1;
     for (const std::size_t size : {grid.policies.size(), grid.ratios.size(), grid.thresholds.size(), grid.windows.size(),

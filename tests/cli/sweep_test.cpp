@@ -161,6 +161,15 @@ TEST_F(Sweep, TunedFilesAreTakenByProfileAsTheyAre) {
     EXPECT_THAT(profile.out, HasSubstr("heterocache"));
 }
 
+TEST_F(Sweep, FullAttentionStandsOnceBesideAGrid) {
+    const test::ProcessResult r = hcprof({"simulate", path("run.sqlite"), "--policy", "fullkv,heterocache", "--ratio",
+                                          "0.6,0.8", "--json"});
+    ASSERT_EQ(r.exit_code, 0) << r.err;
+    const auto answer = nlohmann::json::parse(r.out);
+    ASSERT_EQ(answer["predictions"].size(), 3U);
+    EXPECT_EQ(answer["predictions"][0]["recall"]["low"], 1.0);
+}
+
 TEST_F(Sweep, AnotherBatchIsPredictedFromTracesOfTwo) {
     const auto record = [](const std::string& batch, const std::string& name) {
         const test::ProcessResult r = hcprof({"profile", "--backend", "cpu", "--model", model_, "--text", path("text.txt"),
