@@ -46,7 +46,7 @@ def main():
     ]
     for path in sorted(HERE.glob("*.json")):
         data = json.loads(path.read_text())
-        if "rows" not in data:  # a protocol: what is to be measured, not what was
+        if "rows" not in data:  # a protocol, say, which holds no results
             continue
         lines += ["", f"## {data['title']}", ""]
         lines += tables(data["rows"])
