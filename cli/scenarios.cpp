@@ -1,7 +1,10 @@
 #include "cli/scenarios.h"
 
 #include <algorithm>
+#include <iterator>
 #include <fmt/format.h>
+
+#include "engine/core/error.h"
 
 namespace hc::cli {
 namespace {
@@ -25,6 +28,31 @@ void cross(std::vector<sim::Scenario>& scenarios, const std::vector<Value>& valu
 }  // namespace
 
 std::vector<sim::Scenario> expand(const ScenarioGrid& grid) {
+    const auto is_full = [](const std::string& policy) { return policy == "fullkv"; };
+    if (grid.policies.size() > 1 && std::any_of(grid.policies.begin(), grid.policies.end(), is_full)) {
+        // Full attention has no budgets: it stands once beside the others' grid.
+        ScenarioGrid full;
+        full.policies = {"fullkv"};
+        full.prompt_tokens = grid.prompt_tokens;
+        full.batches = grid.batches;
+        full.machines = grid.machines;
+        ScenarioGrid rest = grid;
+        std::erase_if(rest.policies, is_full);
+        std::vector<sim::Scenario> both = expand(full);
+        std::vector<sim::Scenario> others = expand(rest);
+        std::move(others.begin(), others.end(), std::back_inserter(both));
+        return both;
+    }
+    constexpr double kMostPoints = 1e6;
+    double points = 1;
+    for (const std::size_t size : {grid.policies.size(), grid.ratios.size(), grid.thresholds.size(), grid.windows.size(),
+                                   grid.commit_lags.size(), grid.prompt_tokens.size(), grid.batches.size(),
+                                   grid.machines.size()}) {
+        points *= static_cast<double>(std::max<std::size_t>(1, size));
+    }
+    if (points > kMostPoints) {
+        throw_usage(fmt::format("{:.3g} combinations of the lists, expected at most {:.0f}", points, kMostPoints));
+    }
     std::vector<sim::Scenario> scenarios(1);
     cross(scenarios, grid.policies, [](sim::Scenario& s, const std::string& v) {
         s.policy = v;

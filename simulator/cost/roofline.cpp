@@ -131,12 +131,27 @@ void MachineModel::compare(const MachineSpec& target, const std::vector<trace::V
 }
 
 /// Source's number over the target's, by which times of what it bounds grow; 0 unless both are
-/// known.
+/// known. What depends on a size (a run of rows, bytes of a copy) is compared at the largest size
+/// that both were measured at, where there is one.
 double MachineModel::ratio_of(const MachineSpec& target, const std::vector<trace::Value>& source,
                               const char* name) {
     const trace::Value* of_target = hc::sim::find(target.values, name);
     const trace::Value* of_source = hc::sim::find(source, name);
     if (of_target == nullptr || of_source == nullptr) return 0;
+    double largest = 0;
+    for (const trace::Value& a : source) {
+        const bool measured = a.name == name && a.origin == trace::ValueOrigin::kMeasured;
+        if (!measured || !(a.number > 0) || a.argument <= largest) continue;
+        for (const trace::Value& b : target.values) {
+            if (b.name != name || b.argument != a.argument || !(b.number > 0) ||
+                b.origin != trace::ValueOrigin::kMeasured) {
+                continue;
+            }
+            largest = a.argument;
+            of_source = &a;
+            of_target = &b;
+        }
+    }
     target_measured_ = target_measured_ && of_target->origin == trace::ValueOrigin::kMeasured;
     return of_source->number / of_target->number;
 }

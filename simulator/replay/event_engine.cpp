@@ -49,7 +49,8 @@ struct Follower {
 };
 
 struct Server {
-    bool busy = false;
+    std::int32_t slots = 1;
+    std::int32_t free = 1;
     std::vector<TaskId> waiting;  // in the order in which they became ready
 };
 
@@ -63,7 +64,10 @@ public:
           times_(engine.tasks_.size()),
           progress_(engine.tasks_.size()),
           running_(engine.first_.size(), -1),
-          servers_(static_cast<std::size_t>(engine.num_servers_)) {
+          servers_(engine.server_slots_.size()) {
+        for (std::size_t i = 0; i < servers_.size(); ++i) {
+            servers_[i].slots = servers_[i].free = engine.server_slots_[i];
+        }
         index_dependencies();
     }
 
@@ -124,7 +128,7 @@ private:
                 acquire(event.task, event.time_ns);
                 break;
             case EventKind::kServe:
-                serve(spec.server, spec.stream, event.time_ns);
+                serve(spec, event.time_ns);
                 break;
             case EventKind::kStart:
                 if (spec.load == Load::kTransfer) change_transfers(+1, event.time_ns);
@@ -153,12 +157,16 @@ private:
 
     void acquire(TaskId task, std::int64_t now_ns) {
         Server& server = servers_[static_cast<std::size_t>(task_of(task).server)];
-        if (server.busy) {
-            server.waiting.push_back(task);
+        if (server.waiting.empty() && server.free >= task_of(task).slots) {
+            take(server, task, now_ns);
         } else {
-            server.busy = true;
-            push(EventKind::kStart, task, now_ns + task_of(task).latency_ns, 0);
+            server.waiting.push_back(task);
         }
+    }
+
+    void take(Server& server, TaskId task, std::int64_t now_ns) {
+        server.free -= task_of(task).slots;
+        push(EventKind::kStart, task, now_ns + task_of(task).latency_ns, 0);
     }
 
     void start(TaskId task, std::int64_t start_ns) {
@@ -170,28 +178,39 @@ private:
         schedule_end(task);
     }
 
-    bool disturbed(TaskId task) const {
-        return transfers_ > 0 && task_of(task).load == Load::kCompute;
+    /// By how much longer the task takes now than alone.
+    std::int64_t stretch_ppm(TaskId task) const {
+        const Load load = task_of(task).load;
+        if (load == Load::kCompute && transfers_ > 0) return engine_.interference_ppm_;
+        if (load == Load::kTransfer) return link_ppm(transfers_);
+        return 0;
+    }
+
+    std::int64_t link_ppm(std::int64_t transfers) const {
+        if (engine_.link_cap_ppm_ == 0) return 0;
+        return std::max<std::int64_t>(
+            0, transfers * kMillion * kMillion / engine_.link_cap_ppm_ - kMillion);
     }
 
     void schedule_end(TaskId task) {
         Progress& p = progress(task);
         std::int64_t left = p.remaining_ns;
-        if (disturbed(task)) {
-            left += left / kMillion * engine_.interference_ppm_ +
-                    (left % kMillion * engine_.interference_ppm_ + kMillion / 2) / kMillion;
+        if (const std::int64_t ppm = stretch_ppm(task); ppm > 0) {
+            left += left / kMillion * ppm + (left % kMillion * ppm + kMillion / 2) / kMillion;
         }
         push(EventKind::kEnd, task, p.updated_ns + left, p.version);
     }
 
-    /// Brings the work left of every running computation to `now_ns`, before the rate changes.
+    /// Brings the work left of everything that runs to `now_ns`, before rates change.
     void settle(std::int64_t now_ns) {
         for (const TaskId task : running_) {
-            if (task < 0 || task_of(task).load != Load::kCompute) continue;
+            if (task < 0 || task_of(task).load == Load::kQuiet) continue;
             Progress& p = progress(task);
             if (p.updated_ns >= now_ns) continue;  // has not started yet
             std::int64_t done = now_ns - p.updated_ns;
-            if (transfers_ > 0) done = done * kMillion / (kMillion + engine_.interference_ppm_);
+            if (const std::int64_t ppm = stretch_ppm(task); ppm > 0) {
+                done = done * kMillion / (kMillion + ppm);
+            }
             p.remaining_ns = std::max<std::int64_t>(0, p.remaining_ns - done);
             p.updated_ns = now_ns;
         }
@@ -199,7 +218,7 @@ private:
 
     void reschedule() {
         for (const TaskId task : running_) {
-            if (task < 0 || task_of(task).load != Load::kCompute) continue;
+            if (task < 0 || task_of(task).load == Load::kQuiet) continue;
             ++progress(task).version;
             schedule_end(task);
         }
@@ -207,7 +226,8 @@ private:
 
     void change_transfers(std::int64_t change, std::int64_t now_ns) {
         const bool rate_changes =
-            engine_.interference_ppm_ != 0 && (transfers_ > 0) != (transfers_ + change > 0);
+            (engine_.interference_ppm_ != 0 && (transfers_ > 0) != (transfers_ + change > 0)) ||
+            link_ppm(transfers_) != link_ppm(transfers_ + change);
         if (rate_changes) settle(now_ns);
         transfers_ += change;
         if (rate_changes) reschedule();
@@ -232,17 +252,23 @@ private:
         if (spec.server != kNoServer) push(EventKind::kServe, task, now_ns, 0);
     }
 
-    void serve(ServerId id, StreamId last_stream, std::int64_t now_ns) {
-        Server& server = servers_[static_cast<std::size_t>(id)];
-        server.busy = false;
-        if (server.waiting.empty()) return;
-        auto chosen =
-            std::find_if(server.waiting.begin(), server.waiting.end(),
-                         [&](TaskId waiting) { return task_of(waiting).stream == last_stream; });
-        if (chosen == server.waiting.end()) chosen = server.waiting.begin();
-        const TaskId task = *chosen;
-        server.waiting.erase(chosen);
-        acquire(task, now_ns);
+    /// `ended` has given its slots back.
+    void serve(const Task& ended, std::int64_t now_ns) {
+        Server& server = servers_[static_cast<std::size_t>(ended.server)];
+        server.free += ended.slots;
+        while (!server.waiting.empty()) {
+            auto chosen = server.waiting.begin();
+            if (server.slots == 1) {
+                const auto same = std::find_if(
+                    server.waiting.begin(), server.waiting.end(),
+                    [&](TaskId waiting) { return task_of(waiting).stream == ended.stream; });
+                if (same != server.waiting.end()) chosen = same;
+            }
+            if (task_of(*chosen).slots > server.free) return;
+            const TaskId task = *chosen;
+            server.waiting.erase(chosen);
+            take(server, task, now_ns);
+        }
     }
 
     const EventEngine& engine_;
@@ -269,8 +295,18 @@ StreamId EventEngine::add_stream() {
     return static_cast<StreamId>(first_.size() - 1);
 }
 
-ServerId EventEngine::add_server() {
-    return num_servers_++;
+ServerId EventEngine::add_server(std::int32_t slots) {
+    HC_CHECK(slots >= 1);
+    server_slots_.push_back(slots);
+    return static_cast<ServerId>(server_slots_.size() - 1);
+}
+
+void EventEngine::set_link_cap(double sum) {
+    if (!(sum >= 1 && sum <= 1e6)) {
+        throw_usage("a link that is " + std::to_string(sum) +
+                    " times as fast both ways as one way, expected at least 1");
+    }
+    link_cap_ppm_ = std::llround(sum * static_cast<double>(kMillion));
 }
 
 void EventEngine::set_interference(double factor) {
@@ -282,7 +318,10 @@ void EventEngine::set_interference(double factor) {
 
 TaskId EventEngine::add_task(const Task& task) {
     HC_CHECK(task.stream >= 0 && static_cast<std::size_t>(task.stream) < first_.size());
-    HC_CHECK(task.server >= kNoServer && task.server < num_servers_);
+    HC_CHECK(task.server >= kNoServer && task.server < static_cast<ServerId>(server_slots_.size()));
+    HC_CHECK(task.slots >= 1);
+    HC_CHECK(task.server == kNoServer ||
+             task.slots <= server_slots_[static_cast<std::size_t>(task.server)]);
     HC_CHECK(task.gap_ns >= 0 && task.latency_ns >= 0);
     HC_CHECK(task.work_ns >= 0 && task.work_ns <= kWorkLimitNs);
     const auto id = static_cast<TaskId>(tasks_.size());

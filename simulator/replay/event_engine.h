@@ -30,6 +30,7 @@ enum class Load : std::uint8_t {
 struct Task {
     StreamId stream = 0;
     ServerId server = kNoServer;
+    std::int32_t slots = 1;  ///< that it takes of its server
     Load load = Load::kQuiet;
     std::int64_t gap_ns = 0;
     std::int64_t latency_ns = 0;
@@ -52,11 +53,19 @@ public:
     /// A copy engine: serves one task at a time. Free, it takes a waiting task of the stream it
     /// served last ("current stream first", as measured on copy engines), else the one that has
     /// been ready longest.
-    ServerId add_server();
+    ///
+    /// With several slots it is a pool (multiprocessors that kernels take some of, threads that
+    /// gather rows): whoever waits longest goes first, and nobody passes it.
+    ServerId add_server(std::int32_t slots = 1);
 
     /// While at least one kTransfer task runs, kCompute tasks take (1 + factor) times as long,
     /// in parts per million of the time alone. Throws Error(kUsage) unless 0 <= factor <= 100.
     void set_interference(double factor);
+
+    /// Copies of both directions share one link: kTransfer tasks that run at once are together at
+    /// most `sum` times as fast as one of them alone, each with an equal part. Throws Error(kUsage)
+    /// below 1; without a call there is no such limit.
+    void set_link_cap(double sum);
 
     TaskId add_task(const Task& task);
     /// `to` is ready only `delay_ns` after `from` ended. `from` and `to` are tasks already added,
@@ -81,7 +90,8 @@ private:
     std::vector<TaskId> first_;           // [stream], -1: empty
     std::vector<TaskId> last_;            // [stream]
     std::vector<Dependency> dependencies_;
-    std::int32_t num_servers_ = 0;
+    std::vector<std::int32_t> server_slots_;  // [server]
+    std::int64_t link_cap_ppm_ = 0;           // 0: none
     std::int64_t interference_ppm_ = 0;
 
     friend class EventRun;

@@ -11,6 +11,7 @@ namespace hc::sim {
 namespace {
 
 constexpr std::size_t kMostBytes = std::size_t{192} << 20;  // of all sets of one replayer
+constexpr std::size_t kMostPlaces = std::size_t{1} << 24;   // sequences times heads
 constexpr std::size_t kSetOverhead = 160;                   // of one set beside its words
 
 struct SetKey {
@@ -66,6 +67,9 @@ ProbRows::ProbRows(const trace::RunData& attention, std::int32_t num_layers,
              static_cast<std::size_t>(row.layer)) *
                 static_cast<std::size_t>(num_kv_heads) +
             static_cast<std::size_t>(row.head);
+        if (place >= kMostPlaces) {
+            throw_input("the drift trace has probability rows of too many sequences and heads");
+        }
         if (place >= rows_.size()) rows_.resize(place + 1);
         rows_[place].push_back(&row);
     }
@@ -96,9 +100,11 @@ struct FigureReplayer::BudgetSets {
     std::size_t bytes = 0;
 };
 
-FigureReplayer::FigureReplayer(const ScoreIndex& scores, const ProbRows& probabilities)
+FigureReplayer::FigureReplayer(const ScoreIndex& scores, const ProbRows& probabilities,
+                               std::size_t most_sets)
     : scores_(scores),
       probabilities_(probabilities),
+      most_sets_(most_sets),
       prefixes_(scores.prompt()),
       masses_(scores.prompt()) {}
 FigureReplayer::~FigureReplayer() = default;
@@ -150,6 +156,15 @@ analysis::RecallInterval FigureReplayer::judge(const JudgedSet& held, const Atte
     return {std::clamp(recall.low, 0.0, 1.0), std::clamp(recall.high, 0.0, 1.0)};
 }
 
+PositionSet FigureReplayer::best_of(std::int64_t base, std::int32_t sequence, HeadId head,
+                                    std::int64_t step) {
+    const std::span<const Position> row = scores_.require(sequence, head, step);
+    if (base > static_cast<std::int64_t>(row.size())) {
+        return PositionSet::kept(row, scores_.prompt(), base, 0, 0);  // refuses
+    }
+    return prefixes_.best(row, base);
+}
+
 SetPointer FigureReplayer::set_of(BudgetSets& sets, std::int32_t sequence, HeadId head,
                                   std::int64_t step, std::int64_t capacity, bool forced,
                                   std::int64_t lowest) {
@@ -172,7 +187,8 @@ SetPointer FigureReplayer::set_of(BudgetSets& sets, std::int32_t sequence, HeadI
     }
     if (lowest > 0) made->set = made->set.lowest(lowest);
     sets.bytes += made->set.bytes() + kSetOverhead;
-    if (sets.bytes > kMostBytes) {  // a long run: what is still needed is held by its users
+    // A long run: what is still needed is held by its users, and a larger map only gets slower.
+    if (sets.bytes > kMostBytes || sets.sets.size() > most_sets_) {
         sets.sets.clear();
         sets.bytes = 0;
         return made;
@@ -187,7 +203,7 @@ public:
     SequenceFigures(FigureReplayer& replayer, FigureReplayer::BudgetSets& sets,
                     const HeadProfile& profile, const policy::Budgets& budgets,
                     const policy::Settings& settings, std::int32_t sequence,
-                    std::int64_t first_step, FigureDecisions& out)
+                    std::int64_t first_step, bool keeps_candidates, FigureDecisions& out)
         : replayer_(replayer),
           sets_(sets),
           profile_(profile),
@@ -197,6 +213,7 @@ public:
           row_sequence_(sequence % replayer.scores_.sequences()),
           offset_(first_step - 1),
           prompt_(replayer.scores_.prompt()),
+          keeps_candidates_(keeps_candidates),
           resident_(profile.size()),
           reference_(profile.size()),
           history_(profile.size()),
@@ -309,13 +326,19 @@ private:
                           SetPointer& last) {
         if (budgets_.base >= prompt_) return 1.0;
         overlaps_.clear();
-        for (std::int64_t s = step - settings_.window + 1; s <= step; ++s) {
-            last = best(pivot, s);
-            const std::int64_t size = last->set.size();
-            const bool none = size == 0 || reference.size() == 0;
+        const auto add = [&](const PositionSet& candidate) {
+            const bool none = candidate.size() == 0 || reference.size() == 0;
             overlaps_.push_back(none ? 0.0
-                                     : static_cast<double>(common(last->set, reference)) /
-                                           static_cast<double>(size));
+                                     : static_cast<double>(common(candidate, reference)) /
+                                           static_cast<double>(candidate.size()));
+        };
+        for (std::int64_t s = step - settings_.window + 1; s <= step; ++s) {
+            if (keeps_candidates_) {
+                last = best(pivot, s);
+                add(last->set);
+            } else {
+                add(replayer_.best_of(budgets_.base, row_sequence_, pivot, s));
+            }
         }
         const double median = policy::median(overlaps_);
         if (!settings_.chance_corrected) return median;
@@ -331,7 +354,7 @@ private:
         const bool triggered = median < settings_.stable_threshold;
         out_.checks.push_back({step, layer, star.pivot, sequence_, triggered});
         if (!triggered) return;
-        reference = last;
+        reference = last != nullptr ? last : best(pivot, step);
         trigger(pivot, star, step);
     }
 
@@ -410,6 +433,7 @@ private:
     std::int32_t row_sequence_;  // whose rows it uses
     std::int64_t offset_;        // the policy counts decode steps from 1
     std::int64_t prompt_;
+    bool keeps_candidates_;  // for the next scenario; a long run makes more than are worth it
     std::vector<SetPointer> resident_;        // [head]
     std::vector<SetPointer> reference_;       // [head], pivots
     std::vector<std::size_t> slot_;           // [head] of a pivot: whose reference set it uses
@@ -431,10 +455,13 @@ FigureDecisions FigureReplayer::replay(const HeadProfile& profile, const policy:
         std::iota(all_.begin(), all_.end(), Position{0});
     }
     BudgetSets& sets = sets_for(budgets, settings);
+    const std::int64_t candidates =
+        (last_step - first_step + 1) * profile.count(HeadRole::kPivot) * num_sequences;
     std::vector<SequenceFigures> sequences;
     sequences.reserve(static_cast<std::size_t>(num_sequences));
     for (std::int32_t s = 0; s < num_sequences; ++s) {
-        sequences.emplace_back(*this, sets, profile, budgets, settings, s, first_step, out);
+        sequences.emplace_back(*this, sets, profile, budgets, settings, s, first_step,
+                               candidates <= static_cast<std::int64_t>(most_sets_), out);
     }
     for (std::int64_t step = first_step; step <= last_step; ++step) {
         for (SequenceFigures& sequence : sequences) sequence.begin_step(step);

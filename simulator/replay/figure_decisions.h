@@ -61,8 +61,9 @@ using SetPointer = std::shared_ptr<const JudgedSet>;
 /// Keeps sets from scenario to scenario. One thread at a time.
 class FigureReplayer {
 public:
-    /// Borrows both.
-    FigureReplayer(const ScoreIndex& scores, const ProbRows& probabilities);
+    /// Borrows both. `most_sets` of one budget are kept for later scenarios.
+    FigureReplayer(const ScoreIndex& scores, const ProbRows& probabilities,
+                   std::size_t most_sets = std::size_t{48} << 10);
     ~FigureReplayer();
 
     /// As replay_policy, and throws as it does.
@@ -77,11 +78,15 @@ private:
 
     BudgetSets& sets_for(const policy::Budgets& budgets, const policy::Settings& settings);
     [[nodiscard]] analysis::RecallInterval judge(const JudgedSet& held, const AttentionRecord& row);
+    /// The best `capacity` of a score row, kept nowhere.
+    [[nodiscard]] PositionSet best_of(std::int64_t base, std::int32_t sequence, HeadId head,
+                                      std::int64_t step);
     SetPointer set_of(BudgetSets& sets, std::int32_t sequence, HeadId head, std::int64_t step,
                       std::int64_t capacity, bool forced, std::int64_t lowest);
 
     const ScoreIndex& scores_;
     const ProbRows& probabilities_;
+    std::size_t most_sets_;
     PrefixSets prefixes_;
     PrefixMasses masses_;
     Positions all_;  // every prompt position, for budgets that keep everything

@@ -214,8 +214,8 @@ std::vector<std::vector<double>> Simulator::recall_curves(
             std::vector<double>& curve = curves[profile.index(id)];
             for (const std::int64_t capacity : capacities) {
                 double sum = 0;
-                const std::int64_t count = std::clamp<std::int64_t>(
-                    capacity, 0, static_cast<std::int64_t>(ranked.size()));
+                const std::int64_t count =
+                    std::clamp<std::int64_t>(capacity, 0, static_cast<std::int64_t>(ranked.size()));
                 for (const AttentionRecord* row : rows) {
                     sum += masses.of(ranked, count, *row).known + row->mass_generated;
                 }

@@ -50,7 +50,7 @@ struct Scenario {
     std::optional<MachineSpec> machine;
     std::optional<policy::Mode> mode;   ///< "heterocache": the preset of its options
     std::optional<std::int32_t> batch;  ///< sequences per step; those beyond the recorded repeat
-    std::optional<ToldDrift> drift;  ///< of a run whose drift was told
+    std::optional<ToldDrift> drift;     ///< of a run whose drift was told
     /// Other shares of the budget per head: roles and stars must be those of the recording.
     std::shared_ptr<const HeadProfile> heads;
 };

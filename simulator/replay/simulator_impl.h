@@ -33,7 +33,7 @@ struct Plan {
     bool extrapolated = false;
     std::int32_t batch = 1;
     std::shared_ptr<const SourceRun> other_batch;  // the source at `batch`; null: as recorded
-    std::optional<ToldDrift> drift;  // where decisions are told
+    std::optional<ToldDrift> drift;                // where decisions are told
     bool own_heads = true;                         // budgets per head as recorded
 };
 

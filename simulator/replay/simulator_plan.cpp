@@ -79,7 +79,8 @@ Plan Simulator::Impl::plan(const Scenario& scenario) const {
     plan.profile = &*profile;
     plan_heads(scenario, plan);
     if (scenario.drift && !told) {
-        throw_refused("the drift of this trace was found by attention, not told: it stays as it is");
+        throw_refused(
+            "the drift of this trace was found by attention, not told: it stays as it is");
     }
     if (told) plan.drift = scenario.drift.value_or(*told);
     plan.settings = settings_of(scenario);

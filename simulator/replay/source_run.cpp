@@ -61,8 +61,8 @@ void check_sizes(const trace::RunData& data, const std::string& name) {
         check_span(fetch.start_ns, fetch.end_ns, "fetch", fetch.id, name);
         check_span(fetch.queued_ns, fetch.queued_ns, "fetch", fetch.id, name);
         const bool sane = fetch.rows_fetched >= 0 && fetch.rows_fetched <= kLargest &&
-                          fetch.runs >= 0 && fetch.runs <= kLargest &&
-                          fetch.bytes >= 0 && fetch.bytes <= kLargest && fetch.exposed_ns >= 0 &&
+                          fetch.runs >= 0 && fetch.runs <= kLargest && fetch.bytes >= 0 &&
+                          fetch.bytes <= kLargest && fetch.exposed_ns >= 0 &&
                           fetch.exposed_ns <= kLongestNs;
         if (!sane) throw_input(fmt::format("{}: fetch {} has impossible sizes", name, fetch.id));
     }

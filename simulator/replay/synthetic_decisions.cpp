@@ -40,8 +40,8 @@ struct StarAt {
 };
 
 std::vector<StarAt> stars_of(const HeadProfile& profile, const ToldDrift& told,
-                             const ToldDrift& drift,
-                             const policy::Budgets& budgets, const policy::Budgets& recorded) {
+                             const ToldDrift& drift, const policy::Budgets& budgets,
+                             const policy::Budgets& recorded) {
     std::vector<StarAt> stars;
     for (std::int32_t layer = 0; layer < profile.num_layers; ++layer) {
         for (const Star& star : profile.stars[static_cast<std::size_t>(layer)]) {
@@ -88,8 +88,7 @@ double mean_length(const SourceRun& source, const ToldDrift& drift) {
 class ToldReplay {
 public:
     ToldReplay(const SourceRun& source, const ToldDrift& recorded, const ToldDrift& drift,
-               const policy::Settings& settings,
-               std::vector<StarAt> stars, FigureDecisions& out)
+               const policy::Settings& settings, std::vector<StarAt> stars, FigureDecisions& out)
         : source_(source),
           drift_(drift),
           settings_(settings),
@@ -161,13 +160,12 @@ private:
         const auto own =
             source_.fetches.find({fetch.sequence, fetch.layer, fetch.pivot, fetch.step});
         const bool known = own != source_.fetches.end() && own->second.runs > 0;
-        const double length = known ? static_cast<double>(own->second.rows) /
-                                          static_cast<double>(own->second.runs)
-                                    : length_;
-        return std::max<std::int64_t>(
-            fetch.rows_fetched > 0 ? 1 : 0,
-            std::llround(static_cast<double>(fetch.rows_fetched) /
-                         std::max(1.0, length * length_factor_)));
+        const double length =
+            known ? static_cast<double>(own->second.rows) / static_cast<double>(own->second.runs)
+                  : length_;
+        return std::max<std::int64_t>(fetch.rows_fetched > 0 ? 1 : 0,
+                                      std::llround(static_cast<double>(fetch.rows_fetched) /
+                                                   std::max(1.0, length * length_factor_)));
     }
 
     const SourceRun& source_;
@@ -175,8 +173,8 @@ private:
     const policy::Settings& settings_;
     std::vector<StarAt> stars_;
     double share_;
-    double length_factor_;  // rows per piece, over the recorded ones
-    double length_;         // rows per piece as recorded, of all fetches
+    double length_factor_;          // rows per piece, over the recorded ones
+    double length_;                 // rows per piece as recorded, of all fetches
     std::deque<std::size_t> open_;  // fetches, by due step
     FigureDecisions& out_;
 };
@@ -232,16 +230,16 @@ bool told_trigger(const ToldDrift& drift, std::int32_t sequence, std::int64_t st
 }
 
 FigureDecisions told_decisions(const SourceRun& source, const ToldDrift& recorded,
-                               const ToldDrift& drift,
-                               const HeadProfile& profile, const policy::Budgets& budgets,
+                               const ToldDrift& drift, const HeadProfile& profile,
+                               const policy::Budgets& budgets,
                                const policy::Budgets& recorded_budgets,
                                const policy::Settings& settings, std::int64_t first_step,
                                std::int64_t last_step, std::int32_t sequences) {
     FigureDecisions out;
     if (!settings.retrieval) return out;
     const bool everything = budgets.base >= budgets.prompt;
-    ToldReplay replay(source, recorded, drift, settings, stars_of(profile, recorded, drift, budgets, recorded_budgets),
-                      out);
+    ToldReplay replay(source, recorded, drift, settings,
+                      stars_of(profile, recorded, drift, budgets, recorded_budgets), out);
     const std::int64_t window = settings.window;
     for (std::int64_t step = first_step; step <= last_step; ++step) {
         const std::int64_t decode_step = step - first_step + 1;

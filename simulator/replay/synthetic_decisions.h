@@ -26,8 +26,7 @@ namespace hc::sim {
 /// that was not recorded takes the recorded ones' mean share of what the rule asks. `recorded` is
 /// the drift that the source was told.
 [[nodiscard]] FigureDecisions told_decisions(const SourceRun& source, const ToldDrift& recorded,
-                                             const ToldDrift& drift,
-                                             const HeadProfile& profile,
+                                             const ToldDrift& drift, const HeadProfile& profile,
                                              const policy::Budgets& budgets,
                                              const policy::Budgets& recorded_budgets,
                                              const policy::Settings& settings,

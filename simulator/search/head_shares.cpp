@@ -8,8 +8,8 @@
 namespace hc::sim {
 namespace {
 
-constexpr int kStops = 64;                 // capacities that curves are taken at
-constexpr std::int64_t kLeastKept = 16;    // policy::compute_budgets refuses less
+constexpr int kStops = 64;               // capacities that curves are taken at
+constexpr std::int64_t kLeastKept = 16;  // policy::compute_budgets refuses less
 /// A head that drift refreshes is worth more than its prefill set says, so none is starved: no
 /// share falls below this part of the mean.
 constexpr double kLeastShare = 0.25;

@@ -1,5 +1,5 @@
-/// One what-if point as a line of text: the question, its answer, and a key made of both the trace's
-/// content and the question, so that results from anywhere can be put together.
+/// One what-if point as a line of text: the question, its answer, and a key made of both the
+/// trace's content and the question, so that results from anywhere can be put together.
 #pragma once
 
 #include <cstdint>

@@ -26,9 +26,10 @@ std::int64_t require(const Variable& variable, const char* name, const char* bes
     const std::optional<std::string> text = variable(name);
     const std::optional<std::int64_t> value = text ? number(*text) : std::nullopt;
     if (!value) {
-        throw_usage(fmt::format("{} is set and {} is '{:.40}', expected a whole number: name the "
-                                "shard with --shard",
-                                beside, name, text.value_or("")));
+        throw_usage(
+            fmt::format("{} is set and {} is '{:.40}', expected a whole number: name the "
+                        "shard with --shard",
+                        beside, name, text.value_or("")));
     }
     return *value;
 }
@@ -56,9 +57,10 @@ std::optional<Shard> array_of(const Variable& variable) {
     const bool even = count >= 1 && step >= 1 && first + step * (count - 1) == last &&
                       id >= first && (id - first) % step == 0 && (id - first) / step < count;
     if (!even) {
-        throw_usage(fmt::format("Slurm array ids from {} to {}, {} of them, this one {}: not evenly "
-                                "spaced; name the shard with --shard",
-                                first, last, count, id));
+        throw_usage(
+            fmt::format("Slurm array ids from {} to {}, {} of them, this one {}: not evenly "
+                        "spaced; name the shard with --shard",
+                        first, last, count, id));
     }
     return Shard{static_cast<std::size_t>((id - first) / step), static_cast<std::size_t>(count)};
 }

@@ -97,8 +97,7 @@ private:
 
     /// Some of one head's share goes to another.
     bool try_move(Candidate& best, double step) {
-        const HeadProfile& now =
-            best.scenario.heads ? *best.scenario.heads : *simulator_.heads();
+        const HeadProfile& now = best.scenario.heads ? *best.scenario.heads : *simulator_.heads();
         std::vector<std::size_t> heads;
         for (std::size_t i = 0; i < now.size(); ++i) {
             if (!is_full(now.roles[i])) heads.push_back(i);

@@ -26,14 +26,14 @@ struct TuneOptions {
 };
 
 struct TuneResult {
-    std::vector<Candidate> points;    ///< the grid's, in its order, without refused ones
-    std::vector<std::size_t> front;   ///< of points: not beaten in goal, memory and recall
-    std::vector<std::size_t> ranking; ///< of points: best first
+    std::vector<Candidate> points;     ///< the grid's, in its order, without refused ones
+    std::vector<std::size_t> front;    ///< of points: not beaten in goal, memory and recall
+    std::vector<std::size_t> ranking;  ///< of points: best first
     std::int64_t refused = 0;
-    std::string refusal;              ///< of one of them
+    std::string refusal;  ///< of one of them
     /// The grid's best, then improved; its scenario names heads where shares were changed.
     Candidate best;
-    bool keeps_limits = false;        ///< best keeps every limit
+    bool keeps_limits = false;  ///< best keeps every limit
     bool heads_changed = false;
 };
 

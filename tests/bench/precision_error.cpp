@@ -43,7 +43,8 @@ int compare(int argc, char** argv) {
     generate.max_tokens = argc > 4 ? std::atoi(argv[4]) : 128;
     std::vector<float> exact;
     generate.keep_logits = &exact;
-    const runtime::Generated reference = run(model, prompt, kernels::cpu::Precision::kFp32, generate);
+    const runtime::Generated reference =
+        run(model, prompt, kernels::cpu::Precision::kFp32, generate);
     std::vector<float> fast;
     generate.keep_logits = &fast;
     generate.forced = reference.tokens;
@@ -67,8 +68,9 @@ int compare(int argc, char** argv) {
     document["logit_max_difference"] = worst;
     document["kl_mean_nats"] = sum / static_cast<double>(kl.size());
     document["kl_p95_nats"] = kl[kl.size() * 95 / 100];
-    document["same_top_token"] = static_cast<double>(std::count(result.top1_equal.begin(), result.top1_equal.end(), true)) /
-                                 static_cast<double>(result.top1_equal.size());
+    document["same_top_token"] =
+        static_cast<double>(std::count(result.top1_equal.begin(), result.top1_equal.end(), true)) /
+        static_cast<double>(result.top1_equal.size());
     std::printf("%s\n", document.dump(2).c_str());
     return 0;
 }

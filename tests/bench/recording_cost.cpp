@@ -33,7 +33,8 @@ struct Contestant {
 };
 
 model::TokenId best(std::span<const float> logits) {
-    return static_cast<model::TokenId>(std::max_element(logits.begin(), logits.end()) - logits.begin());
+    return static_cast<model::TokenId>(std::max_element(logits.begin(), logits.end()) -
+                                       logits.begin());
 }
 
 double median(std::vector<double> v) {
@@ -76,11 +77,13 @@ int run(int argc, char** argv) {
         runtime::EngineOptions options;
         options.record_operations = c.name != "off";
         if (c.name != "off") {
-            c.writer = std::make_unique<trace::Writer>(folder.path() / (c.name + ".sqlite"), trace::WriterOptions{});
+            c.writer = std::make_unique<trace::Writer>(folder.path() / (c.name + ".sqlite"),
+                                                       trace::WriterOptions{});
             trace::Run description;
             description.policy = "fullkv";
             description.prompt_tokens = static_cast<std::int64_t>(prompt.size());
-            c.recorder = std::make_unique<trace::RunRecorder>(*c.writer, c.writer->begin_run(description, {}));
+            c.recorder = std::make_unique<trace::RunRecorder>(*c.writer,
+                                                              c.writer->begin_run(description, {}));
         }
         c.engine = std::make_unique<runtime::Engine>(model, options, c.recorder.get());
         runtime::SequenceOptions sequence_options;
@@ -96,7 +99,8 @@ int run(int argc, char** argv) {
     }
     for (int block = 0; block <= blocks; ++block) {  // block 0 warms up
         for (std::size_t turn = 0; turn < contestants.size(); ++turn) {
-            Contestant& c = contestants[(turn + static_cast<std::size_t>(block)) % contestants.size()];
+            Contestant& c =
+                contestants[(turn + static_cast<std::size_t>(block)) % contestants.size()];
             for (int step = 0; step < kStepsPerBlock; ++step) {
                 const std::int64_t start = now_ns();
                 const runtime::DecodeInput input{c.sequence, c.token};

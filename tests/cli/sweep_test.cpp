@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <filesystem>
 #include <fstream>
+#include <nlohmann/json.hpp>
 #include <sstream>
 
 #include "engine/core/error.h"
@@ -160,6 +161,34 @@ TEST_F(Sweep, TunedFilesAreTakenByProfileAsTheyAre) {
     EXPECT_THAT(profile.out, HasSubstr("heterocache"));
 }
 
+TEST_F(Sweep, FullAttentionStandsOnceBesideAGrid) {
+    const test::ProcessResult r = hcprof({"simulate", path("run.sqlite"), "--policy", "fullkv,heterocache", "--ratio",
+                                          "0.6,0.8", "--json"});
+    ASSERT_EQ(r.exit_code, 0) << r.err;
+    const auto answer = nlohmann::json::parse(r.out);
+    ASSERT_EQ(answer["predictions"].size(), 3U);
+    EXPECT_EQ(answer["predictions"][0]["recall"]["low"], 1.0);
+}
+
+TEST_F(Sweep, AnotherBatchIsPredictedFromTracesOfTwo) {
+    const auto record = [](const std::string& batch, const std::string& name) {
+        const test::ProcessResult r = hcprof({"profile", "--backend", "cpu", "--model", model_, "--text", path("text.txt"),
+                                              "--generate", "24", "--policy", "fullkv", "--batch", batch, "-o", path(name)});
+        ASSERT_EQ(r.exit_code, 0) << r.err;
+    };
+    record("1", "one.sqlite");
+    record("4", "four.sqlite");
+    const test::ProcessResult r = hcprof({"simulate", path("one.sqlite"), "--costs-from", path("four.sqlite"), "--batch",
+                                          "2,4", "--policy", "fullkv", "--json"});
+    ASSERT_EQ(r.exit_code, 0) << r.err;
+    const auto answer = nlohmann::json::parse(r.out);
+    ASSERT_EQ(answer["predictions"].size(), 2U);
+    EXPECT_EQ(answer["predictions"][0]["tag"], "measured");
+    EXPECT_EQ(answer["predictions"][1]["kv_pool_bytes"].get<std::int64_t>(),
+              2 * answer["predictions"][0]["kv_pool_bytes"].get<std::int64_t>());
+    EXPECT_GT(answer["costs"].size(), 8U);
+}
+
 TEST_F(Sweep, MistakesAreNamedInOneLine) {
     const auto expect_error = [](const std::vector<std::string>& arguments, ExitCode code, const std::string& part) {
         const test::ProcessResult r = hcprof(arguments);
@@ -172,6 +201,13 @@ TEST_F(Sweep, MistakesAreNamedInOneLine) {
     expect_error({"sweep", trace, "--ratio", "much", "-o", path("x")}, ExitCode::kUsage, "no number");
     expect_error({"sweep", trace, "--window", "2.5", "-o", path("x")}, ExitCode::kUsage, "whole number");
     expect_error({"sweep", trace, "--shard", "3/2", "-o", path("x")}, ExitCode::kUsage, "I/N");
+    expect_error({"sweep", trace, "--ratio", "0.5:0.6:0.00001", "--threshold", "0.5:0.6:0.00001", "-o", path("x")},
+                 ExitCode::kUsage, "combinations");
+    expect_error({"simulate", trace, "--batch", "2"}, ExitCode::kRefused, "--costs-from");
+    expect_error({"simulate", trace, "--drift", "synthetic:rate=0.5"}, ExitCode::kRefused, "not told");
+    expect_error({"profile", "--model", model_, "--text", path("text.txt"), "--batch", "2", "--drift-trace=k=1",
+                  "--heads", path("heads.json"), "-o", path("z.sqlite")},
+                 ExitCode::kUsage, "--batch");
     expect_error({"merge", path("text.txt"), "-o", path("x")}, ExitCode::kInput, "line 1");
     expect_error({"tune", trace, "--minimize", "recall", "-o", path("x")}, ExitCode::kUsage, "one to maximize");
     expect_error({"tune", trace, "--max-memory", "lots", "-o", path("x")}, ExitCode::kUsage, "24GiB");

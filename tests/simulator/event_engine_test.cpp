@@ -183,6 +183,76 @@ TEST(EventEngine, TwoTransfersSlowNoMoreThanOne) {
     EXPECT_EQ(engine.run()[2].end_ns, 120);
 }
 
+TEST(EventEngine, CopiesBothWaysShareTheLink) {
+    // Alone 100 and 50 ns; together 1.25 times as fast as one, so each at 0.625 of its speed.
+    EventEngine engine;
+    engine.set_link_cap(1.25);
+    const StreamId down = engine.add_stream();
+    const StreamId up = engine.add_stream();
+    const ServerId h2d = engine.add_server();
+    const ServerId d2h = engine.add_server();
+    const TaskId long_copy = engine.add_task(
+        {.stream = down, .server = h2d, .load = Load::kTransfer, .work_ns = 100'000});
+    const TaskId short_copy =
+        engine.add_task({.stream = up, .server = d2h, .load = Load::kTransfer, .work_ns = 50'000});
+    const auto times = engine.run();
+    // The short one: 50 / 0.625 = 80. By then the long one has 50 left, and the link for itself.
+    EXPECT_EQ(times[static_cast<std::size_t>(short_copy)].end_ns, 80'000);
+    EXPECT_EQ(times[static_cast<std::size_t>(long_copy)].end_ns, 130'000);
+}
+
+TEST(EventEngine, AWideLinkBothWaysLimitsNothing) {
+    EventEngine engine;
+    engine.set_link_cap(2);
+    for (int direction = 0; direction < 2; ++direction) {
+        engine.add_task({.stream = engine.add_stream(),
+                         .server = engine.add_server(),
+                         .load = Load::kTransfer,
+                         .work_ns = 70'000});
+    }
+    for (const TaskTimes& t : engine.run()) EXPECT_EQ(t.end_ns, 70'000);
+    EXPECT_THROW(engine.set_link_cap(0.5), Error);
+}
+
+TEST(EventEngine, KernelsShareAPoolOfMultiprocessors) {
+    EventEngine engine;
+    const ServerId sms = engine.add_server(4);
+    const auto kernel = [&](std::int32_t slots, std::int64_t work) {
+        return static_cast<std::size_t>(engine.add_task({.stream = engine.add_stream(),
+                                                         .server = sms,
+                                                         .slots = slots,
+                                                         .load = Load::kCompute,
+                                                         .work_ns = work}));
+    };
+    const std::size_t half = kernel(2, 10);
+    const std::size_t other_half = kernel(2, 30);
+    const std::size_t whole = kernel(4, 5);
+    const std::size_t small = kernel(1, 1);
+    const auto times = engine.run();
+    EXPECT_EQ(times[half].end_ns, 10);
+    EXPECT_EQ(times[other_half].end_ns, 30);
+    EXPECT_EQ(times[whole].start_ns, 30);  // needs all four
+    EXPECT_EQ(times[small].start_ns, 35);  // does not pass what waits longer
+}
+
+TEST(EventEngine, HostWorkersGatherSideBySideAndTheLinkFollows) {
+    // Three gathers of 10 by two threads, each followed by a copy of 4 on one link.
+    EventEngine engine;
+    const ServerId threads = engine.add_server(2);
+    const ServerId link = engine.add_server();
+    std::vector<std::size_t> copies;
+    for (int i = 0; i < 3; ++i) {
+        const StreamId stream = engine.add_stream();
+        engine.add_task({.stream = stream, .server = threads, .work_ns = 10});
+        copies.push_back(static_cast<std::size_t>(engine.add_task(
+            {.stream = stream, .server = link, .load = Load::kTransfer, .work_ns = 4})));
+    }
+    const auto times = engine.run();
+    EXPECT_EQ(times[copies[0]].end_ns, 14);
+    EXPECT_EQ(times[copies[1]].end_ns, 18);
+    EXPECT_EQ(times[copies[2]].end_ns, 24);
+}
+
 TEST(EventEngine, GivesEqualTimesOnEveryRun) {
     std::mt19937 random(7);
     EventEngine engine;

@@ -5,9 +5,11 @@
 #include <random>
 #include <thread>
 
+#include "engine/config/settings_json.h"
 #include "engine/core/error.h"
 #include "engine/policy/selection.h"
 #include "fake_recording.h"
+#include "simulator/replay/figure_decisions.h"
 #include "simulator/replay/position_set.h"
 #include "simulator/replay/simulator.h"
 
@@ -137,6 +139,37 @@ TEST(Figures, EqualTheFullReplayOnOtherMachinesPromptsAndPolicies) {
     Scenario off;
     off.retrieval = false;
     expect_same(simulator, off);
+}
+
+TEST(Figures, DoNotDependOnWhatIsKeptFromScenarioToScenario) {
+    FakeOptions options;
+    options.settings = fake_settings();
+    options.settings.stable_threshold = 0.8;
+    const trace::RunData run = fake_run(options);
+    const ScoreIndex scores(run, options.num_layers, 3);
+    const ProbRows probabilities(run, options.num_layers, 3);
+    const config::RunParameters parameters =
+        config::run_parameters_from_json(run.run.parameters_json, "test");
+    const HeadProfile& profile = *parameters.profile;
+    FigureReplayer keeps(scores, probabilities);
+    FigureReplayer forgets(scores, probabilities, 3);
+    for (const double ratio : {0.5, 0.6, 0.5, 0.7}) {
+        policy::Settings settings = options.settings;
+        settings.ratio = ratio;
+        const policy::Budgets budgets = policy::compute_budgets(profile, options.prompt, settings);
+        const auto a = keeps.replay(profile, budgets, settings, 1, options.steps, 1, true);
+        const auto b = forgets.replay(profile, budgets, settings, 1, options.steps, 1, true);
+        ASSERT_EQ(a.checks.size(), b.checks.size());
+        ASSERT_EQ(a.fetches.size(), b.fetches.size());
+        EXPECT_GT(a.fetches.size(), 3U);
+        for (std::size_t i = 0; i < a.fetches.size(); ++i) {
+            EXPECT_EQ(a.fetches[i].step, b.fetches[i].step);
+            EXPECT_EQ(a.fetches[i].rows_fetched, b.fetches[i].rows_fetched);
+            EXPECT_EQ(a.fetches[i].runs, b.fetches[i].runs);
+        }
+        EXPECT_EQ(a.recall->low, b.recall->low);
+        EXPECT_EQ(a.recall->high, b.recall->high);
+    }
 }
 
 TEST(Figures, RefuseWhatTheFullReplayRefuses) {

@@ -277,6 +277,24 @@ TEST(GpuModel, MeasuredEfficienciesTakeThePlaceOfBandwidth) {
     EXPECT_FALSE(model.target_measured());
 }
 
+TEST(GpuModel, SizesThatBothWereMeasuredAtAreCompared) {
+    MachineSpec source = gpu(1000, 50);
+    MachineSpec target = gpu(1000, 50);
+    const auto add = [](MachineSpec& machine, double bytes, double number) {
+        trace::Value value = machine.values.front();
+        value.name = "gather_GBps";
+        value.argument = bytes;
+        value.number = number;
+        value.origin = trace::ValueOrigin::kMeasured;
+        machine.values.push_back(value);
+    };
+    add(source, 2048, 40);
+    add(target, 2048, 20);
+    add(target, 32768, 50);
+    const MachineModel model(target, source.values, "cuda", "unheard of");
+    EXPECT_EQ(model.rescale({OpKind::kFetch, 1e6, 0}, 10'000, 0, false), 20'000);
+}
+
 TEST(GpuModel, RefusesWhatItHasNoDataFor) {
     EXPECT_THAT(
         refusal([] { (void)MachineModel(find_machine("h200-sxm"), {}, "cuda", "unheard of"); }),

@@ -117,7 +117,8 @@ TEST(Sweep, AKilledShardGoesOnWhereItWas) {
 TEST(Sweep, FilesThatAreSomethingElseAreLeftAlone) {
     const hc::test::TemporaryFolder folder;
     const std::filesystem::path file = folder.path() / "notes";
-    for (const std::string content : {"dear diary", "dear diary\n", "{}\n", "[1,2]\n", "{\"key\":1}\n"}) {
+    for (const std::string content :
+         {"dear diary", "dear diary\n", "{}\n", "[1,2]\n", "{\"key\":1}\n"}) {
         std::ofstream(file, std::ios::binary) << content;
         EXPECT_NE(error_of([&] { ResultFile results(file); }), "no error") << content;
         EXPECT_EQ(read_text(file), content);
@@ -143,11 +144,15 @@ TEST(Sweep, MergingRefusesContradictionsAndOtherTraces) {
     EXPECT_EQ(merge_points({good, good}), line_of(point) + "\n");
     Point other = point;
     other.figures->triggers += 1;
-    EXPECT_THAT(error_of([&] { (void)merge_points({good, write("other", other)}); }),
+    EXPECT_THAT(error_of([&] {
+                    (void)merge_points({good, write("other", other)});
+                }),
                 HasSubstr("another answer"));
     other = point;
     other.trace = std::string(32, 'b');
-    EXPECT_THAT(error_of([&] { (void)merge_points({good, write("trace", other)}); }),
+    EXPECT_THAT(error_of([&] {
+                    (void)merge_points({good, write("trace", other)});
+                }),
                 HasSubstr("another trace"));
 }
 
@@ -227,7 +232,9 @@ TEST(Shard, IsTakenFromSlurmAndMpi) {
                     (void)shard_in({{"OMPI_COMM_WORLD_RANK", "4"}, {"OMPI_COMM_WORLD_SIZE", "4"}});
                 }),
                 HasSubstr("no rank"));
-    EXPECT_THAT(error_of([] { (void)shard_in({{"PMI_RANK", "x"}, {"PMI_SIZE", "4"}}); }),
+    EXPECT_THAT(error_of([] {
+                    (void)shard_in({{"PMI_RANK", "x"}, {"PMI_SIZE", "4"}});
+                }),
                 HasSubstr("whole number"));
 }
 

@@ -273,9 +273,10 @@ private:
         constexpr std::int32_t kPairs = 8;
         constexpr std::int32_t kGroup = 4;
         const std::int64_t page_bytes = std::int64_t{2} * kPageSize * kHeadDim * 2;
-        // Larger than any L2, and no more than there is.
+        // 64K tokens: larger than any L2. As many whatever the effort, since what attention reaches
+        // depends on it; fewer only where there is no more memory.
         const auto pages_per_pair = static_cast<std::int32_t>(
-            std::min<std::int64_t>(thorough_ ? 256 : 128, large_bytes_ / page_bytes / kPairs));
+            std::min<std::int64_t>(256, large_bytes_ / page_bytes / kPairs));
         const std::int32_t num_pages = pages_per_pair * kPairs;
         std::vector<std::int32_t> pages(static_cast<std::size_t>(num_pages));
         std::iota(pages.begin(), pages.end(), 0);
