@@ -30,8 +30,11 @@ namespace {
 constexpr double kSliderSteps = 100;
 // After the last turn of a control, before the sweep starts.
 constexpr int kSweepDelayMs = 250;
-// Below these sizes plots are left out.
-constexpr int kRoomForPlots = 620;
+// Below these sizes intervals and plots are left out.
+constexpr int kRoomForIntervals = 900;
+constexpr int kNarrowTable = 240;
+constexpr int kIntervalColumn = 3;
+constexpr int kRoomForPlots = 590;
 constexpr int kRoomForBoth = 180;
 
 /// A line of the panel's table.
@@ -261,10 +264,13 @@ void WhatIfPanel::showEvent(QShowEvent* event) {
 
 void WhatIfPanel::resizeEvent(QResizeEvent* event) {
     QWidget::resizeEvent(event);
-    // Where there is no room for all, figures come first, then the front.
-    const bool room = width() >= kRoomForPlots;
-    steps_->setVisible(room && height() >= kRoomForBoth);
-    pareto_->setVisible(room);
+    // Where there is no room for all, intervals go first, then the plots.
+    const bool roomy = width() >= kRoomForIntervals;
+    table_->setColumnHidden(kIntervalColumn, !roomy);
+    table_->setMaximumWidth(roomy ? QWIDGETSIZE_MAX : kNarrowTable);
+    const bool plots = width() >= kRoomForPlots;
+    steps_->setVisible(plots && height() >= kRoomForBoth);
+    pareto_->setVisible(plots);
 }
 
 void WhatIfPanel::show_ready() {
@@ -329,6 +335,7 @@ void WhatIfPanel::show_answer() {
         rows->size());
     table_->horizontalHeader()->setSectionResizeMode(QHeaderView::ResizeToContents);
     table_->horizontalHeader()->setStretchLastSection(true);
+    table_->setColumnHidden(kIntervalColumn, width() < kRoomForIntervals);
     const std::string_view tag = sim::tag_name(answer.prediction.tag);
     QString said = QString("%1; answered in %2 ms")
                        .arg(QString::fromUtf8(tag.data(), static_cast<qsizetype>(tag.size())))
