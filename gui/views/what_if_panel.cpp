@@ -32,7 +32,7 @@ constexpr double kSliderSteps = 100;
 constexpr int kSweepDelayMs = 250;
 // Below these sizes intervals and plots are left out.
 constexpr int kRoomForIntervals = 900;
-constexpr int kNarrowTable = 240;
+constexpr int kNarrowTable = 246;
 constexpr int kIntervalColumn = 3;
 constexpr int kRoomForPlots = 590;
 constexpr int kRoomForBoth = 180;
@@ -69,7 +69,7 @@ std::vector<Figure> figures_of(const analysis::RunMetrics& recorded, const sim::
     time("step, median", recorded.step_ns.median, p != nullptr ? &p->step_ns_median : nullptr);
     time("step, p95", recorded.step_ns.p95, p != nullptr ? &p->step_ns_p95 : nullptr);
     time("step, p99", recorded.step_ns.p99, p != nullptr ? &p->step_ns_p99 : nullptr);
-    rows.push_back({"tokens per second", rate_text(recorded.tokens_per_s),
+    rows.push_back({"tokens/s", rate_text(recorded.tokens_per_s),
                     p != nullptr ? rate_text(p->tokens_per_s.value) : QString(),
                     p != nullptr ? range_text(p->tokens_per_s, rate_text) : QString()});
     const auto optional_share = [](const auto& value) {
@@ -208,7 +208,7 @@ QWidget* WhatIfPanel::build_controls() {
     auto* counts = new QHBoxLayout;
     window_ = add_count(form, "window", 1, 256);
     lag_ = add_count(form, "commit lag", 0, 64);
-    retrieval_ = new QCheckBox("check for drift and fetch");
+    retrieval_ = new QCheckBox("fetch on drift");
     connect(retrieval_, &QCheckBox::toggled, this, &WhatIfPanel::ask);
     form->addRow("", retrieval_);
     anchors_ = add_share(form, "anchors \u00d7", 0.1, 10, false);
@@ -267,6 +267,7 @@ void WhatIfPanel::resizeEvent(QResizeEvent* event) {
     // Where there is no room for all, intervals go first, then the plots.
     const bool roomy = width() >= kRoomForIntervals;
     table_->setColumnHidden(kIntervalColumn, !roomy);
+    table_->setMinimumWidth(roomy ? 0 : kNarrowTable);
     table_->setMaximumWidth(roomy ? QWIDGETSIZE_MAX : kNarrowTable);
     const bool plots = width() >= kRoomForPlots;
     steps_->setVisible(plots && height() >= kRoomForBoth);
