@@ -47,12 +47,6 @@ void say(QPainter& painter, const QWidget& widget, const QString& text) {
                      text);
 }
 
-QFont small_font(const QWidget& widget) {
-    QFont font = widget.font();
-    font.setPixelSize(std::max(9, QFontMetrics(font).height() * 2 / 3));
-    return font;
-}
-
 }  // namespace
 
 StepPlot::StepPlot(const WhatIfModel& model, QWidget* parent) : QWidget(parent), model_(model) {
