@@ -163,8 +163,10 @@ void TimelineView::paint_step_lines(QPainter& painter, const Theme& theme) const
                 const double centre = (std::max(x, 0.0) + std::min<double>(right, map.width())) / 2;
                 const double half = metrics.horizontalAdvance(label) / 2.0;
                 if (right - x < 2 * half + 6) continue;
+                const std::uint32_t name = lane.events.name(i);
+                const bool faint = hits_ && hits_->names[name] == 0;
                 const QRgb ground =
-                    hue_rgb(view_->lanes.names[lane.events.name(i)].hue, theme.dark);
+                    faint ? theme.ground.rgb() : hue_rgb(view_->lanes.names[name].hue, theme.dark);
                 painter.save();
                 painter.setPen(QColor::fromRgb(readable_on(ground)));
                 painter.drawText(QPointF(centre - half, bottom - metrics.descent() - 2), label);
