@@ -1,7 +1,8 @@
 // What the viewer costs with many events, as JSON: opening, memory, frames, search, statistics,
 // and the longest time that the window's thread was held up.
 //
-//   bench_viewer [--events N] [--trace FILE] [--open-only] [--json FILE]
+//   bench_viewer [--events N] [--trace FILE] [--open-only] [--what-if FILE]
+//                [--json FILE]
 //
 // Without --trace a file is made beside the working folder and removed again. A frame is counted
 // from the input event to the end of the synchronous repaint, at 1920x1080. Where no display is
@@ -21,6 +22,7 @@
 #include <QWheelEvent>
 #include <algorithm>
 #include <cstdio>
+#include <cstdlib>
 #include <ctime>
 #include <fstream>
 #include <functional>
@@ -34,6 +36,7 @@
 #include "gui/views/theme.h"
 #include "gui/views/timeline_view.h"
 #include "gui/views/watched_application.h"
+#include "gui/views/what_if_panel.h"
 
 namespace {
 
@@ -119,6 +122,8 @@ private:
         window_.timeline().repaint();
         result_["open_s"] = static_cast<double>(timer.nsecsElapsed()) / 1e9;
         result_["open_cpu_s"] = process_cpu_s() - cpu_before;
+        // What workers still count is not the trace's memory.
+        while (window_.busy()) QApplication::processEvents(QEventLoop::WaitForMoreEvents, 20);
         view_ = window_.model().view();
         const auto events = static_cast<double>(view_->lanes.num_events());
         result_["events"] = events;
@@ -235,6 +240,54 @@ private:
     QJsonArray frames_;
 };
 
+/// From a turn of a control to the figures on the screen, and to the predicted steps.
+QJsonObject what_if(const QString& trace) {
+    gui::WhatIfPanel panel;
+    panel.resize(1000, 330);
+    panel.show();
+    panel.set_trace(trace.toStdString(), std::nullopt, {});
+    const auto wait = [&panel] {
+        while (panel.busy()) QApplication::processEvents(QEventLoop::WaitForMoreEvents, 20);
+    };
+    wait();
+    if (!panel.model().is_ready()) hc::throw_refused(panel.message().toStdString());
+    std::vector<double> figures, steps;
+    QElapsedTimer timer;
+    bool answered = false, simulated = false;
+    QObject::connect(&panel.model(), &gui::WhatIfModel::answered, &panel, [&] {
+        panel.repaint();
+        figures.push_back(static_cast<double>(timer.nsecsElapsed()) / 1e6);
+        answered = true;
+    });
+    QObject::connect(&panel.model(), &gui::WhatIfModel::run_simulated, &panel, [&] {
+        panel.repaint();
+        steps.push_back(static_cast<double>(timer.nsecsElapsed()) / 1e6);
+        simulated = true;
+    });
+    gui::WhatIfChoice choice = panel.choice();
+    for (int i = 0; i < 40; ++i) {
+        choice.ratio = 0.4 + 0.01 * i;
+        choice.window = 3 + i % 5;
+        answered = simulated = false;
+        timer.start();
+        panel.model().ask(choice);
+        while (panel.busy() && !(answered && simulated)) {
+            QApplication::processEvents(QEventLoop::WaitForMoreEvents, 20);
+        }
+    }
+    wait();
+    if (figures.empty() || steps.empty()) hc::throw_refused("no question was answered");
+    QJsonObject result{{"questions", static_cast<int>(figures.size())},
+                       {"figures_ms", summary(figures)},
+                       {"steps_ms", summary(steps)}};
+    std::printf("what if: figures p50 %.1f ms max %.1f, steps p50 %.1f ms max %.1f\n",
+                result["figures_ms"].toObject()["p50"].toDouble(),
+                result["figures_ms"].toObject()["max"].toDouble(),
+                result["steps_ms"].toObject()["p50"].toDouble(),
+                result["steps_ms"].toObject()["max"].toDouble());
+    return result;
+}
+
 int run(int argc, char** argv) {
     const bool display = qEnvironmentVariableIsSet("DISPLAY");
     if (!display) qputenv("QT_QPA_PLATFORM", "offscreen");
@@ -247,6 +300,7 @@ int run(int argc, char** argv) {
     parser.addOptions({{"events", "How many events.", "N", "10000000"},
                        {"trace", "Made when it is not there, and kept.", "FILE"},
                        {"open-only", "Open and no more."},
+                       {"what-if", "Measure the what-if panel on this trace, too.", "FILE"},
                        {"json", "Where to write the figures.", "FILE"}});
     parser.addHelpOption();
     parser.process(app);
@@ -260,9 +314,12 @@ int run(int argc, char** argv) {
         result = bench.run(parser.isSet("open-only"));
     }
     if (!keep) QFile::remove(trace);
+    if (parser.isSet("what-if")) result["what_if"] = what_if(parser.value("what-if"));
     result["window"] = "1920x1080";
     result["platform"] = QGuiApplication::platformName();
     result["page_cache"] = "warm";
+    double load = 0;
+    if (getloadavg(&load, 1) == 1) result["load_average"] = load;
     result["cores"] = static_cast<int>(sysconf(_SC_NPROCESSORS_ONLN));
     std::printf(
         "%.0f events on %d tracks: opened in %.2f s (%.2f s of processor time), %.1f bytes "

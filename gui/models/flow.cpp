@@ -27,39 +27,64 @@ bool on_device(LaneKind kind) {
     return kind == LaneKind::kKernels || kind == LaneKind::kCopies || kind == LaneKind::kSets;
 }
 
-/// What a call started begins after the call did, and mostly soon: a walk from there ends early.
+// Events that a click may look at in all: some 15 ms. What a call started begins soon after it,
+// so that only a trace of tens of millions of events, or a call that started nothing, gets there.
+constexpr std::size_t kMaxVisits = 8'000'000;
+// The nodes of a graph lie together: so many others behind the last one found, and it has ended.
+constexpr std::size_t kMaxGap = 65'536;
+
 void find_started(const LaneSet& lanes, const EventRef& call, std::uint32_t id,
                   std::vector<FlowArrow>& arrows) {
     const auto begin = static_cast<double>(lanes.lanes[call.lane].events.start(call.index));
+    std::size_t visits = 0;
     for (std::size_t lane = 0; lane < lanes.lanes.size(); ++lane) {
         const LaneEvents& events = lanes.lanes[lane].events;
         if (!on_device(lanes.lanes[lane].kind)) continue;
         const std::vector<std::uint32_t>& ids = *correlations(lanes, lanes.lanes[lane].kind);
         const auto sources = events.sources();
+        std::optional<std::size_t> last;
         for (std::size_t i = events.first_starting_at(begin); i < sources.size(); ++i) {
+            if (++visits > kMaxVisits || (last && i - *last > kMaxGap)) break;
             if (ids[sources[i]] != id) continue;
+            last = i;
             arrows.push_back({call, {lane, i}});
             if (arrows.size() >= kMaxArrows) return;
         }
     }
 }
 
-/// The innermost call: of a runtime call and the driver call inside it, the latter.
+/// The innermost call: of a runtime call and the driver call inside it, the latter. Threads are
+/// walked back in turns, a piece each, since the call was made on one of them and not long ago.
 std::optional<EventRef> find_call(const LaneSet& lanes, const EventRef& started, std::uint32_t id) {
     const auto begin = static_cast<double>(lanes.lanes[started.lane].events.start(started.index));
-    std::optional<EventRef> best;
+    struct Walk {
+        std::size_t lane;
+        std::size_t left;  ///< events before the walk's place
+    };
+    std::vector<Walk> walks;
     for (std::size_t lane = 0; lane < lanes.lanes.size(); ++lane) {
         if (lanes.lanes[lane].kind != LaneKind::kApi) continue;
-        const LaneEvents& events = lanes.lanes[lane].events;
-        const auto sources = events.sources();
-        const std::vector<std::uint32_t>& ids = lanes.activity->api_correlation;
-        for (std::size_t i = events.first_starting_at(begin + 1); i > 0; --i) {
-            if (ids[sources[i - 1]] != id) continue;
-            const EventRef found{lane, i - 1};
-            const bool later =
-                !best || events.start(i - 1) >= lanes.lanes[best->lane].events.start(best->index);
-            if (later) best = found;
-            break;
+        walks.push_back({lane, lanes.lanes[lane].events.first_starting_at(begin + 1)});
+    }
+    const std::vector<std::uint32_t>& ids = lanes.activity->api_correlation;
+    std::optional<EventRef> best;
+    bool any_left = true;
+    for (std::size_t visits = 0; !best && any_left && visits < kMaxVisits;) {
+        any_left = false;
+        for (Walk& walk : walks) {
+            const LaneEvents& events = lanes.lanes[walk.lane].events;
+            const auto sources = events.sources();
+            const std::size_t stop = walk.left - std::min(walk.left, kMaxGap);
+            visits += walk.left - stop;
+            for (; walk.left > stop; --walk.left) {
+                const std::size_t i = walk.left - 1;
+                if (ids[sources[i]] != id) continue;
+                const bool later =
+                    !best || events.start(i) >= lanes.lanes[best->lane].events.start(best->index);
+                if (later) best = EventRef{walk.lane, i};
+                break;
+            }
+            any_left = any_left || walk.left > 0;
         }
     }
     return best;

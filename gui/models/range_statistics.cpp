@@ -35,29 +35,12 @@ std::uint64_t bin_start(std::uint32_t bin) {
     return (std::uint64_t{bin} - (std::uint64_t{shift} << kMantissa)) << shift;
 }
 
-struct Totals {
-    std::int64_t count = 0, sum = 0, max = 0, min = 0;
-    void add(std::int64_t ns) {
-        min = count == 0 ? ns : std::min(min, ns);
-        ++count;
-        sum += ns;
-        max = std::max(max, ns);
-    }
-    void add(const Totals& other) {
-        if (other.count == 0) return;
-        min = count == 0 ? other.min : std::min(min, other.min);
-        count += other.count;
-        sum += other.sum;
-        max = std::max(max, other.max);
-    }
-};
-
 using Bins = std::array<std::uint32_t, kBins>;
 
 /// A name within a track.
 struct Cell {
     Bins bins{};
-    Totals totals;
+    std::int64_t sum = 0;
 };
 
 /// The events of one lane within the range.
@@ -82,14 +65,16 @@ struct Share {
     std::vector<std::vector<std::unique_ptr<Cell>>> cells;  ///< [track][slot]
 };
 
-/// The ranks that a row asks for: two for the median, p95, p99.
-std::array<std::int64_t, 4> ranks_of(std::int64_t count) {
+/// The ranks that a row asks for: two for the median, p95, p99, the least, the most.
+constexpr std::size_t kNumRanks = 6;
+using Ranks = std::array<std::int64_t, kNumRanks>;
+Ranks ranks_of(std::int64_t count) {
     const auto nearest = [count](double share) {
         const auto rank =
             static_cast<std::int64_t>(std::ceil(share * static_cast<double>(count))) - 1;
         return std::clamp<std::int64_t>(rank, 0, count - 1);
     };
-    return {(count - 1) / 2, count / 2, nearest(0.95), nearest(0.99)};
+    return {(count - 1) / 2, count / 2, nearest(0.95), nearest(0.99), 0, count - 1};
 }
 
 /// Finds the duration at a rank: the bin by counts, then the place in the bin by a second look.
@@ -172,8 +157,8 @@ struct Looks {
 struct Row {
     std::size_t track = 0;
     std::int32_t slot = -1;  ///< -1: the whole track
-    Totals totals;
-    std::array<Wanted, 4> wanted{};
+    std::int64_t count = 0, sum = 0;
+    std::array<Wanted, kNumRanks> wanted{};
     Looks looks;
 };
 
@@ -269,7 +254,8 @@ private:
                 if (!cell) cell = std::make_unique<Cell>();
                 const std::uint32_t ns = durations[i];
                 cell->bins[bin_of(ns)] += 1;
-                cell->totals.add(ns != LaneEvents::kLong ? std::int64_t{ns} : events.duration(i));
+                // Least, most and number come from the bins later; the sum must be taken here.
+                cell->sum += ns != LaneEvents::kLong ? std::int64_t{ns} : events.duration(i);
             }
         });
     }
@@ -288,11 +274,11 @@ private:
                 for (const Share& share : shares_) {
                     const Cell* cell = share.cells[t][slot].get();
                     if (cell == nullptr) continue;
-                    row.totals.add(cell->totals);
+                    row.sum += cell->sum;
                     for (std::size_t b = 0; b < kBins; ++b) bins[b] += cell->bins[b];
                 }
                 for (std::size_t b = 0; b < kBins; ++b) all[b] += bins[b];
-                rows_[first].totals.add(row.totals);
+                rows_[first].sum += row.sum;
                 want(row, bins);
                 rows_.push_back(std::move(row));
             }
@@ -302,7 +288,9 @@ private:
     }
 
     static void want(Row& row, std::span<const std::uint64_t> bins) {
-        const auto ranks = ranks_of(row.totals.count);
+        for (const std::uint64_t count : bins) row.count += static_cast<std::int64_t>(count);
+        if (row.count == 0) return;
+        const Ranks ranks = ranks_of(row.count);
         for (std::size_t i = 0; i < ranks.size(); ++i) {
             row.wanted[i] = locate(bins, ranks[i]);
             row.looks.want(row.wanted[i].bin);
@@ -362,18 +350,18 @@ private:
             std::vector<StatisticsRow> names;
             for (std::size_t i = first; i < end; ++i) {
                 Row& row = rows_[i];
-                if (row.totals.count == 0) continue;
-                std::array<std::int64_t, 4> at{};
+                if (row.count == 0) continue;
+                Ranks at{};
                 for (std::size_t k = 0; k < at.size(); ++k) {
                     at[k] = exact(row, row.looks.value(row.wanted[k]), row.wanted[k].rank_in_bin);
                 }
                 StatisticsRow out;
                 out.group = tracks_[t].group;
                 if (row.slot >= 0) out.name = tracks_[t].names[static_cast<std::size_t>(row.slot)];
-                out.count = row.totals.count;
-                out.sum_ns = row.totals.sum;
-                out.max_ns = row.totals.max;
-                out.min_ns = row.totals.min;
+                out.count = row.count;
+                out.sum_ns = row.sum;
+                out.min_ns = at[4];
+                out.max_ns = at[5];
                 out.median_ns = (static_cast<double>(at[0]) + static_cast<double>(at[1])) / 2;
                 out.p95_ns = at[2];
                 out.p99_ns = at[3];

@@ -61,9 +61,12 @@ Residency::Residency(const trace::RunData& data, const trace::RunData* attention
     std::unordered_map<std::int64_t, const AttentionRecord*> ranked;
     if (attention != nullptr) {
         for (const AttentionRecord& row : attention->attention) {
-            const bool its = row.layer == head.layer && row.head == head.head &&
-                             row.sequence == head.sequence && row.kind == AttentionRowKind::kScore;
-            if (its) ranked.emplace(row.step, &row);
+            const bool its =
+                row.layer == head.layer && row.head == head.head && row.sequence == head.sequence;
+            if (!its) continue;
+            // Probabilities are recorded of every head; scores of some, and at fewer steps.
+            const auto [known, is_new] = ranked.try_emplace(row.step, &row);
+            if (!is_new && row.kind == AttentionRowKind::kProb) known->second = &row;
         }
     }
     std::unordered_map<std::int64_t, std::size_t> fetch_row;

@@ -35,6 +35,12 @@ std::vector<SummaryTile> summary_tiles(const RunView& view) {
     const analysis::RunMetrics& m = view.metrics;
     const trace::Run& run = view.data.run;
     std::vector<SummaryTile> tiles;
+    if (view.runs.empty()) {
+        const auto events = static_cast<qint64>(view.lanes.num_events());
+        tiles.push_back({"CUDA activity", format_count(events), "events", false});
+        tiles.push_back({"span", format_duration(view.lanes.bounds.span()), "", false});
+        return tiles;
+    }
     // A simulated run must never pass for a recorded one.
     const bool simulated = run.origin == trace::Origin::kSimulated;
     const QString mode = text(run.mode);

@@ -26,8 +26,7 @@ TablesPanel::TablesPanel(QWidget* parent) : QTabWidget(parent) {
     add_page(Table::kFetches, "Fetches");
     add_page(Table::kHits, "Hits");
     add_page(Table::kDifferences, "Differences");
-    setTabVisible(static_cast<int>(Table::kHits), false);
-    setTabVisible(static_cast<int>(Table::kDifferences), false);
+    show_counts();
 
     auto* corner = new QWidget(this);
     auto* row = new QHBoxLayout(corner);
@@ -132,7 +131,8 @@ void TablesPanel::show_counts() {
                                   ? format_count(all)
                                   : QString("%1 of %2").arg(format_count(shown), format_count(all));
         setTabText(static_cast<int>(i), QString("%1 (%2)").arg(p.title, count));
-        setTabEnabled(static_cast<int>(i), all > 0);
+        // Empty ones would only take room; the statistics come back in a moment.
+        setTabVisible(static_cast<int>(i), all > 0 || i == 0);
     }
 }
 
@@ -161,7 +161,6 @@ void TablesPanel::set_statistics(const RangeStatisticsPtr& statistics, const QSt
 
 void TablesPanel::set_hits(const SearchHitsPtr& hits) {
     hits_ = hits;
-    setTabVisible(static_cast<int>(Table::kHits), hits != nullptr);
     if (!hits || !view_) {
         fill(Table::kHits, {}, 0);
         return;
@@ -174,7 +173,6 @@ void TablesPanel::set_hits(const SearchHitsPtr& hits) {
 }
 
 void TablesPanel::set_differences(std::vector<TableColumn> columns, std::size_t num_rows) {
-    setTabVisible(static_cast<int>(Table::kDifferences), num_rows > 0);
     fill(Table::kDifferences, std::move(columns), num_rows);
 }
 

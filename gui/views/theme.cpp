@@ -1,6 +1,9 @@
 #include "gui/views/theme.h"
 
+#include <QFontMetrics>
 #include <QStyleFactory>
+#include <QWidget>
+#include <algorithm>
 
 #include "gui/models/palette.h"
 
@@ -83,6 +86,12 @@ Theme Theme::of(const QPalette& palette) {
     theme.accent = theme.dark ? QColor(0xff, 0xff, 0xff) : QColor(0x11, 0x14, 0x18);
     theme.warning = QColor::fromRgb(hue_rgb(Hue::kTrigger, theme.dark));
     return theme;
+}
+
+QFont small_font(const QWidget& widget) {
+    QFont font = widget.font();
+    font.setPixelSize(std::max(9, QFontMetrics(font).height() * 5 / 8));
+    return font;
 }
 
 void apply_theme(QApplication& app, std::optional<ThemeChoice> choice) {

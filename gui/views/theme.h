@@ -23,6 +23,9 @@ struct Theme {
     [[nodiscard]] static Theme of(const QPalette& palette);
 };
 
+/// For what is secondary in the timeline: five eighths of the widget's line height.
+[[nodiscard]] QFont small_font(const QWidget& widget);
+
 enum class ThemeChoice { kDark, kLight };
 
 /// Fusion with our palette when a theme is asked for; else only what the desktop says.

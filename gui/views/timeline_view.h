@@ -140,7 +140,7 @@ private:
     [[nodiscard]] double cursor_or_centre() const;
     void centre_from_minimap(double x);
 
-    // timeline_paint.cpp
+    // timeline_paint.cpp, timeline_frame.cpp
     void render_tracks();
     [[nodiscard]] std::vector<LaneRow> raster_rows(double ratio) const;
     [[nodiscard]] RasterStyle raster_style(double ratio) const;

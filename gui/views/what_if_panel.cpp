@@ -30,8 +30,11 @@ namespace {
 constexpr double kSliderSteps = 100;
 // After the last turn of a control, before the sweep starts.
 constexpr int kSweepDelayMs = 250;
-// Below these sizes plots are left out.
-constexpr int kRoomForPlots = 620;
+// Below these sizes intervals and plots are left out.
+constexpr int kRoomForIntervals = 900;
+constexpr int kNarrowTable = 246;
+constexpr int kIntervalColumn = 3;
+constexpr int kRoomForPlots = 590;
 constexpr int kRoomForBoth = 180;
 
 /// A line of the panel's table.
@@ -66,7 +69,7 @@ std::vector<Figure> figures_of(const analysis::RunMetrics& recorded, const sim::
     time("step, median", recorded.step_ns.median, p != nullptr ? &p->step_ns_median : nullptr);
     time("step, p95", recorded.step_ns.p95, p != nullptr ? &p->step_ns_p95 : nullptr);
     time("step, p99", recorded.step_ns.p99, p != nullptr ? &p->step_ns_p99 : nullptr);
-    rows.push_back({"tokens per second", rate_text(recorded.tokens_per_s),
+    rows.push_back({"tokens/s", rate_text(recorded.tokens_per_s),
                     p != nullptr ? rate_text(p->tokens_per_s.value) : QString(),
                     p != nullptr ? range_text(p->tokens_per_s, rate_text) : QString()});
     const auto optional_share = [](const auto& value) {
@@ -205,7 +208,7 @@ QWidget* WhatIfPanel::build_controls() {
     auto* counts = new QHBoxLayout;
     window_ = add_count(form, "window", 1, 256);
     lag_ = add_count(form, "commit lag", 0, 64);
-    retrieval_ = new QCheckBox("check for drift and fetch");
+    retrieval_ = new QCheckBox("fetch on drift");
     connect(retrieval_, &QCheckBox::toggled, this, &WhatIfPanel::ask);
     form->addRow("", retrieval_);
     anchors_ = add_share(form, "anchors \u00d7", 0.1, 10, false);
@@ -261,10 +264,14 @@ void WhatIfPanel::showEvent(QShowEvent* event) {
 
 void WhatIfPanel::resizeEvent(QResizeEvent* event) {
     QWidget::resizeEvent(event);
-    // Where there is no room for all, figures come first, then the front.
-    const bool room = width() >= kRoomForPlots;
-    steps_->setVisible(room && height() >= kRoomForBoth);
-    pareto_->setVisible(room);
+    // Where there is no room for all, intervals go first, then the plots.
+    const bool roomy = width() >= kRoomForIntervals;
+    table_->setColumnHidden(kIntervalColumn, !roomy);
+    table_->setMinimumWidth(roomy ? 0 : kNarrowTable);
+    table_->setMaximumWidth(roomy ? QWIDGETSIZE_MAX : kNarrowTable);
+    const bool plots = width() >= kRoomForPlots;
+    steps_->setVisible(plots && height() >= kRoomForBoth);
+    pareto_->setVisible(plots);
 }
 
 void WhatIfPanel::show_ready() {
@@ -329,6 +336,7 @@ void WhatIfPanel::show_answer() {
         rows->size());
     table_->horizontalHeader()->setSectionResizeMode(QHeaderView::ResizeToContents);
     table_->horizontalHeader()->setStretchLastSection(true);
+    table_->setColumnHidden(kIntervalColumn, width() < kRoomForIntervals);
     const std::string_view tag = sim::tag_name(answer.prediction.tag);
     QString said = QString("%1; answered in %2 ms")
                        .arg(QString::fromUtf8(tag.data(), static_cast<qsizetype>(tag.size())))

@@ -47,12 +47,6 @@ void say(QPainter& painter, const QWidget& widget, const QString& text) {
                      text);
 }
 
-QFont small_font(const QWidget& widget) {
-    QFont font = widget.font();
-    font.setPixelSize(std::max(9, QFontMetrics(font).height() * 2 / 3));
-    return font;
-}
-
 }  // namespace
 
 StepPlot::StepPlot(const WhatIfModel& model, QWidget* parent) : QWidget(parent), model_(model) {
@@ -95,15 +89,16 @@ void StepPlot::paintEvent(QPaintEvent*) {
     const QColor recorded = QColor::fromRgb(hue_rgb(Hue::kStep, theme.dark));
     const QColor predicted = QColor::fromRgb(hue_rgb(Hue::kTransfer, theme.dark));
     draw_curve(painter, *frame, decode_steps(model_.recorded_run()), QPen(recorded, 1.4));
-    double x = frame->area().left() + 6;
+    // At the foot, where steps never are: the axis begins at no time.
+    const double x = frame->area().left() + 6;
     const QFontMetrics metrics(painter.font());
+    double y = frame->area().bottom() - 1.6 * metrics.height();
     const auto legend = [&](const QColor& colour, const QString& text) {
         painter.setPen(QPen(colour, 2));
-        const double y = frame->area().top() + metrics.height() / 2.0;
         painter.drawLine(QPointF(x, y), QPointF(x + 12, y));
         painter.setPen(theme.dim_text);
         painter.drawText(QPointF(x + 16, y + metrics.ascent() / 2.0 - 1), text);
-        x += 30 + metrics.horizontalAdvance(text);
+        y += metrics.height();
     };
     legend(recorded, "recorded");
     if (const auto& answer = model_.answer()) {

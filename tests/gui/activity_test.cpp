@@ -1,9 +1,16 @@
 #include <gtest/gtest.h>
 
+#include <QTest>
+
 #include "gui/models/activity_lanes.h"
 #include "gui/models/describe.h"
 #include "gui/models/flow.h"
+#include "gui/models/palette.h"
 #include "gui/models/run_counters.h"
+#include "gui/views/main_window.h"
+#include "gui/views/summary_header.h"
+#include "gui/views/timeline_view.h"
+#include "profiler/trace/writer.h"
 #include "tests/gui/synthetic_run.h"
 #include "tests/support/paths.h"
 
@@ -114,6 +121,50 @@ TEST(Activity, IsReadBackFromAFile) {
     EXPECT_EQ(view.lanes.lanes[lane_of(view, LaneKind::kKernels)].events.size(), 250u);
     EXPECT_EQ(view.lanes.lanes[lane_of(view, LaneKind::kApi)].events.size(), 275u);
     EXPECT_FALSE(view.data.ops.op_id.empty()) << "the run beside it is gone";
+}
+
+TEST(Activity, ATraceWithoutARunOfTheEngineOpens) {
+    const test::TemporaryFolder folder;
+    const auto path = folder.path() / "activity-alone.sqlite";
+    {
+        trace::Writer writer(path, {});
+        trace::Launch launch;
+        launch.name = launch.short_name = writer.string_id("lonely_kernel");
+        trace::Stream stream;
+        stream.pid = 1;
+        stream.stream_id = 7;
+        trace::ActivityBatch batch;
+        for (int i = 0; i < 10; ++i) {
+            trace::KernelRow row;
+            row.start_ns = i * 1000;
+            row.duration_ns = 700;
+            row.stream = writer.stream_key(stream);
+            row.launch = writer.launch_id(launch);
+            batch.kernels.push_back(row);
+        }
+        writer.add_activity(batch, 0);
+        writer.finish();
+    }
+    MainWindow window;
+    window.resize(1200, 800);
+    window.show();
+    window.open(path, std::nullopt);
+    ASSERT_TRUE(QTest::qWaitFor([&] { return !window.busy(); }, 60'000));
+    EXPECT_TRUE(window.banner_text().isEmpty()) << window.banner_text().toStdString();
+    const RunViewPtr& view = window.model().view();
+    ASSERT_TRUE(view);
+    EXPECT_EQ(view->lanes.num_events(), 10u);
+    EXPECT_EQ(summary_tiles(*view).front().caption.toStdString(), "CUDA activity");
+    const QRectF box = window.timeline().rect_of({0, 4});
+    const QImage picture = window.timeline().grab().toImage();
+    EXPECT_EQ(picture.pixel(static_cast<int>(box.center().x()), static_cast<int>(box.bottom()) - 2),
+              hue_rgb(view->lanes.names[view->lanes.lanes[0].events.name(4)].hue, true));
+    for (const char* panel : {"replay", "what-if", "drift", "tables", "heads"}) {
+        EXPECT_TRUE(window.show_panel(panel));
+        EXPECT_FALSE(window.grab().isNull());
+    }
+    window.show_first_trigger();
+    EXPECT_FALSE(window.go_to({3, std::nullopt}));
 }
 
 TEST(Counters, KeepASpikeAmongAHundredThousandPoints) {
