@@ -262,7 +262,7 @@ Facts event_facts(const RunView& view, const EventRef& event) {
     } else if (view.lanes.activity) {
         append(facts, activity_facts(view, event));
     }
-    facts.push_back({"start", format_duration(start)});
+    facts.push_back({"start", format_time(start)});
     const auto fetch = fetch_of(view, event);
     const bool is_check =
         lane.kind == LaneKind::kOps && view.data.ops.kind[source] == OpKind::kDriftTopk;

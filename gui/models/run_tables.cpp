@@ -17,6 +17,10 @@ TableColumn duration_column(const QString& title, Number number) {
     return {title, number, [number](std::size_t row) { return format_duration(number(row)); }};
 }
 
+TableColumn time_column(const QString& title, Number number) {
+    return {title, number, [number](std::size_t row) { return format_time(number(row)); }};
+}
+
 TableColumn share_column(const QString& title, Number number) {
     return {title, number,
             [number](std::size_t row) { return QString::number(number(row), 'f', 3); }};
@@ -32,8 +36,7 @@ std::vector<TableColumn> step_columns(const RunViewPtr& view) {
     const auto& steps = view->data.steps;
     return {
         count_column("step", [view, &steps](std::size_t i) { return double(steps.step[i]); }),
-        duration_column("start",
-                        [view, &steps](std::size_t i) { return double(steps.start_ns[i]); }),
+        time_column("start", [view, &steps](std::size_t i) { return double(steps.start_ns[i]); }),
         duration_column(
             "duration",
             [view, &steps](std::size_t i) { return double(steps.end_ns[i] - steps.start_ns[i]); }),
@@ -72,8 +75,8 @@ std::vector<TableColumn> fetch_columns(const RunViewPtr& view) {
     return {
         count_column("fetch", [view, &fetches](std::size_t i) { return double(fetches[i].id); }),
         count_column("layer", [view, &fetches](std::size_t i) { return double(fetches[i].layer); }),
-        duration_column("queued",
-                        [view, &fetches](std::size_t i) { return double(fetches[i].queued_ns); }),
+        time_column("queued",
+                    [view, &fetches](std::size_t i) { return double(fetches[i].queued_ns); }),
         duration_column("transfer",
                         [view, &fetches](std::size_t i) {
                             return double(fetches[i].end_ns - fetches[i].start_ns);
@@ -133,11 +136,11 @@ std::vector<TableColumn> hit_columns(const RunViewPtr& view, const SearchHitsPtr
     return {
         text_column("event",
                     [view, hits](std::size_t i) { return event_title(*view, hits->at(i)); }),
-        duration_column("start",
-                        [hits, events](std::size_t i) {
-                            const EventRef hit = hits->at(i);
-                            return double(events(hit).start(hit.index));
-                        }),
+        time_column("start",
+                    [hits, events](std::size_t i) {
+                        const EventRef hit = hits->at(i);
+                        return double(events(hit).start(hit.index));
+                    }),
         duration_column("duration",
                         [hits, events](std::size_t i) {
                             const EventRef hit = hits->at(i);

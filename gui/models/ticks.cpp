@@ -65,6 +65,10 @@ QString format_duration(double ns) {
     return QString::number(ns, 'f', 0) + " ns";
 }
 
+QString format_time(double ns) {
+    return QString::number(ns / 1e6, 'f', 3) + " ms";
+}
+
 QString format_bytes(double bytes) {
     constexpr std::array<const char*, 5> kUnits = {"B", "KiB", "MiB", "GiB", "TiB"};
     std::size_t unit = 0;

@@ -22,6 +22,8 @@ struct Tick {
 
 /// "734 ns", "12.4 µs", "3.21 ms", "1.20 s": three digits that matter.
 [[nodiscard]] QString format_duration(double ns);
+/// A place in time, to the microsecond, so that neighbours differ: "49776.123 ms".
+[[nodiscard]] QString format_time(double ns);
 /// "512 B", "1.50 KiB", "3.2 MiB".
 [[nodiscard]] QString format_bytes(double bytes);
 /// 1234567 as "1,234,567".
