@@ -145,7 +145,7 @@ TEST(Differences, NameStepsKindsAndSettings) {
     ASSERT_FALSE(rows.empty());
     EXPECT_EQ(rows[0].what.toStdString(), "step, median");
     EXPECT_NEAR(rows[0].relative, 1.0, 0.2);
-    EXPECT_EQ(rows[0].verdict.toStdString(), "slower");
+    EXPECT_EQ(rows[0].verdict.toStdString(), "differs within these two recordings");
     for (const DifferenceRow& row : difference_rows(a, a)) {
         EXPECT_EQ(row.relative, 0) << row.what.toStdString();
     }
