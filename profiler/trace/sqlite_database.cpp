@@ -11,10 +11,17 @@ namespace {
 
 constexpr int kBusyTimeoutMs = 5000;
 
+/// SQLite's words in one line: of a damaged schema it quotes the text, line ends included.
+std::string one_line(std::string message) {
+    for (char& c : message) {
+        if (static_cast<unsigned char>(c) < ' ') c = ' ';
+    }
+    return message;
+}
+
 [[noreturn]] void fail(sqlite3* database, int code) {
-    const std::string message =
-        database != nullptr ? sqlite3_errmsg(database) : sqlite3_errstr(code);
-    throw SqliteFailure(code & 0xff, message);
+    throw SqliteFailure(code & 0xff, one_line(database != nullptr ? sqlite3_errmsg(database)
+                                                                  : sqlite3_errstr(code)));
 }
 
 int checked_length(std::size_t size) {
@@ -107,7 +114,7 @@ bool Statement::step() {
     const int code = sqlite3_step(statement_);
     if (code == SQLITE_ROW) return true;
     if (code != SQLITE_DONE) {
-        const std::string message = sqlite3_errmsg(database_);
+        const std::string message = one_line(sqlite3_errmsg(database_));
         sqlite3_reset(statement_);
         throw SqliteFailure(code & 0xff, message);
     }
@@ -170,7 +177,7 @@ Database::Database(const std::string& path, Open mode) {
     const int code = sqlite3_open_v2(name.c_str(), &handle_, flags, nullptr);
     if (code != SQLITE_OK) {
         const std::string message =
-            handle_ != nullptr ? sqlite3_errmsg(handle_) : sqlite3_errstr(code);
+            one_line(handle_ != nullptr ? sqlite3_errmsg(handle_) : sqlite3_errstr(code));
         close();
         throw SqliteFailure(code & 0xff, message);
     }

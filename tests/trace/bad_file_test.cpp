@@ -98,6 +98,13 @@ TEST_F(BadFile, OfANewerMinorVersionOpens) {
     EXPECT_NO_THROW(use(path_));
 }
 
+TEST_F(BadFile, WithASchemaThatIsNoSqlIsOneLine) {
+    spoil(
+        "PRAGMA writable_schema = ON; UPDATE sqlite_schema SET sql = 'CREATE TABLE hc_step (' || "
+        "char(10) || 'what, what' || char(10) || ')' WHERE name = 'hc_step'");
+    expect_error(path_, ExitCode::kInput, "trace.sqlite");
+}
+
 TEST_F(BadFile, WithoutATable) {
     spoil("DROP TABLE hc_drift");
     expect_error(path_, ExitCode::kInput, "no table hc_drift");
