@@ -100,8 +100,8 @@ TEST_F(BadFile, OfANewerMinorVersionOpens) {
 
 TEST_F(BadFile, WithASchemaThatIsNoSqlIsOneLine) {
     spoil(
-        "PRAGMA writable_schema = ON; UPDATE sqlite_schema SET sql = 'CREATE TABLE hc_step (' || "
-        "char(10) || 'what, what' || char(10) || ')' WHERE name = 'hc_step'");
+        "PRAGMA writable_schema = ON; UPDATE sqlite_schema SET sql = 'CREATE TABLE hc_step (a ''b' || "
+        "char(10) || 'never closed' WHERE name = 'hc_step'");
     expect_error(path_, ExitCode::kInput, "trace.sqlite");
 }
 
