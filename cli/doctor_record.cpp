@@ -14,15 +14,15 @@ namespace {
 
 /// The injection library, loaded. It starts nothing before the driver or NVTX calls it.
 struct Injected {
-    InjectionLibrary library;
+    InjectionLibrary file;
     void* handle = nullptr;
     std::string why_not;  ///< of the loader, when it is there and does not load
 };
 
 Injected load_injection(const std::string& program_dir) {
-    Injected out{.library = find_injection_library(program_dir), .handle = nullptr, .why_not = {}};
-    if (out.library.path.empty()) return out;
-    out.handle = ::dlopen(out.library.path.c_str(), RTLD_LAZY | RTLD_LOCAL);
+    Injected out{.file = find_injection_library(program_dir), .handle = nullptr, .why_not = {}};
+    if (out.file.path.empty()) return out;
+    out.handle = ::dlopen(out.file.path.c_str(), RTLD_LAZY | RTLD_LOCAL);
     if (out.handle == nullptr) {
         const char* why = ::dlerror();
         out.why_not = why == nullptr ? "it does not load" : why;
@@ -34,18 +34,18 @@ Injected load_injection(const std::string& program_dir) {
 
 Finding check_recording(const std::string& program_dir) {
     const Injected injected = load_injection(program_dir);
-    if (injected.library.path.empty()) {
-        return {State::kOff, injected.library.why_not, injected.library.advice.front()};
+    if (injected.file.path.empty()) {
+        return {State::kOff, injected.file.why_not, injected.file.advice.front()};
     }
     if (injected.handle == nullptr) {
         return {State::kMissing, injected.why_not,
                 "build again, or name a good libhcprof-inject.so in HCPROF_INJECT"};
     }
     if (::dlsym(injected.handle, "InitializeInjection") == nullptr) {
-        return {State::kMissing, fmt::format("'{}' is no injection library", injected.library.path),
+        return {State::kMissing, fmt::format("'{}' is no injection library", injected.file.path),
                 "unset HCPROF_INJECT, or name libhcprof-inject.so there"};
     }
-    return {State::kOk, injected.library.path + "; needs no root", ""};
+    return {State::kOk, injected.file.path + "; needs no root", ""};
 }
 
 Finding check_cupti(const std::string& program_dir) {
@@ -80,8 +80,7 @@ Finding check_nvtx(const std::string& program_dir) {
         return {State::kOff, "ranges are not recorded by this build", "nothing: see recording"};
     }
     if (::dlsym(injected.handle, "InitializeInjectionNvtx2") == nullptr) {
-        return {State::kMissing,
-                fmt::format("'{}' does not take NVTX ranges", injected.library.path),
+        return {State::kMissing, fmt::format("'{}' does not take NVTX ranges", injected.file.path),
                 "build again with the toolkit's NVTX headers"};
     }
     return {State::kOk, "ranges of recorded programs arrive through the same library", ""};
